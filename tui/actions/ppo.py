@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from looptop.tui.actions.action import HELP, Action
+from looptop.tui.actions.run_controls import run_control
 
 PPO_ACTIONS = {
     "ppo-run": (
@@ -78,8 +79,8 @@ PPO_ACTIONS = {
         Action("compare", "C", "compare now", "Compare before and after (`looptop compare`).", palette=True),
     ),
     "ppo": (
-        Action("command('pause')", "space", "pause", "Pause the run, or continue it.", palette=True, changes=True),
-        Action("command('step')", "s", "batch", "Make one batch, then pause.", palette=True, changes=True),
+        run_control("pause", "space", label="pause", help="Pause the run, or continue it."),
+        run_control("step", "s", label="batch", help="Make one batch, then pause."),
         Action(
             "command('stage')",
             "S",
@@ -138,27 +139,11 @@ PPO_ACTIONS = {
         Action("copy", "y", "copy", "Copy the sample, or the table of its tokens.", footer=False, palette=True),
         Action("export", "E", "export", "Write the batch with its tokens to a JSONL file.", footer=False, palette=True),
         Action("picture", "P", "picture", "Save the screen as an SVG picture.", footer=False, palette=True),
-        Action(
-            "command('checkpoint')",
-            "c",
-            "checkpoint",
-            "Write a checkpoint now.",
-            footer=False,
-            palette=True,
-            changes=True,
-        ),
-        Action(
-            "command('stop')",
-            "X",
-            "stop",
-            "Stop the run; asks whether with a checkpoint.",
-            footer=False,
-            palette=True,
-            changes=True,
-        ),
-        Action("command('resume')", "r", "resume", "Resume a run that is no longer live.", palette=True, changes=True),
-        Action("command('log')", "l", "log", "Show the run's log.", footer=False, palette=True),
-        Action("command('events')", "L", "events", "Show all events in full.", footer=False, palette=True),
+        run_control("checkpoint", "c", footer=False),
+        run_control("stop", "X", footer=False),
+        run_control("resume", "r"),
+        run_control("log", "l", footer=False),
+        run_control("events", "L", footer=False),
         Action("open_run", "o", "open run", "Choose a PPO run to watch: live, finished or interrupted.", palette=True),
         Action("new", "N", "new run", "Fill in the form of a new PPO run.", palette=True, changes=True),
     ),

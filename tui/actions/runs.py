@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from looptop.tui.actions.action import HELP, Action
+from looptop.tui.actions.run_controls import run_control
 
 RUN_ACTIONS = {
     "train": (
@@ -41,35 +42,12 @@ RUN_ACTIONS = {
         Action("leave(1)", "down", "below", "Keep it, and go to the setting below.", footer=False, shown="↓"),
     ),
     "run": (
-        Action(
-            "command('pause')",
-            "space",
-            "pause/go on",
-            "Pause the run after its step, or continue it.",
-            palette=True,
-            changes=True,
-        ),
-        Action(
-            "command('step')",
-            "full_stop",
-            "step",
-            "Make one step while the run is paused.",
-            footer=False,
-            palette=True,
-            shown=".",
-            changes=True,
-        ),
-        Action("command('checkpoint')", "c", "checkpoint", "Write a checkpoint now.", palette=True, changes=True),
-        Action(
-            "command('stop')", "x", "stop", "Stop the run; asks whether with a checkpoint.", palette=True, changes=True
-        ),
-        Action(
-            "command('resume')",
-            "r",
-            "resume",
-            "Resume a run that is no longer live, from its checkpoint; prolong a finished one.",
-            palette=True,
-            changes=True,
+        run_control("pause", "space"),
+        run_control("step", "full_stop", footer=False, shown="."),
+        run_control("checkpoint", "c"),
+        run_control("stop", "x"),
+        run_control(
+            "resume", "r", help="Resume a run that is no longer live, from its checkpoint; prolong a finished one."
         ),
         Action(
             "command('ask_model')", "a", "ask it", "Ask this run's model on the Ask screen.", footer=False, palette=True
@@ -104,16 +82,8 @@ RUN_ACTIONS = {
             footer=False,
             palette=True,
         ),
-        Action("command('log')", "l", "log", "Show the run's log.", palette=True),
-        Action(
-            "command('events')",
-            "enter,L",
-            "events",
-            "Show all events in full.",
-            footer=False,
-            palette=True,
-            shown="L",
-        ),
+        run_control("log", "l"),
+        run_control("events", "enter,L", footer=False, shown="L"),
         Action("command('charts')", "m", "metrics", "All metrics as charts that can be zoomed.", palette=True),
         Action(
             "command('evaluation')",
@@ -154,29 +124,14 @@ RUN_ACTIONS = {
         Action("reverse", "S", "reverse", "Sort the other way round.", footer=False, palette=True),
         Action("rename", "t", "title", "Give the run a title.", palette=True, changes=True),
         Action("note", "n", "note", "Write a note to the run.", palette=True, changes=True),
-        Action(
-            "resume",
-            "r",
-            "resume",
-            "Resume a run that is not live, from its checkpoint; prolong a finished one.",
-            palette=True,
-            changes=True,
-        ),
+        run_control("resume", "r", help="Resume a run that is not live, from its checkpoint; prolong a finished one."),
         Action("duplicate", "u", "duplicate", "A new run like this one, with changes.", palette=True, changes=True),
         Action(
             "export", "e", "export", "Export metrics and events: CSV, JSON lines, Parquet, TensorBoard.", palette=True
         ),
-        Action(
-            "command('stop')",
-            "x",
-            "stop",
-            "Stop the run; asks whether with a checkpoint.",
-            footer=False,
-            palette=True,
-            changes=True,
-        ),
-        Action("command('log')", "l", "log", "Show the run's log.", footer=False, palette=True),
-        Action("command('events')", "L", "events", "Show all events in full.", footer=False, palette=True),
+        run_control("stop", "x", footer=False),
+        run_control("log", "l", footer=False),
+        run_control("events", "L", footer=False),
         Action(
             "delete",
             "D,delete",
@@ -209,52 +164,13 @@ RUN_ACTIONS = {
             footer=False,
             palette=True,
         ),
-        Action(
-            "command('pause')",
-            "space",
-            "pause/go on",
-            "Pause the run after its step, or continue it.",
-            palette=True,
-            changes=True,
-        ),
-        Action(
-            "command('step')",
-            "o",
-            "one step",
-            "Make one step while the run is paused.",
-            footer=False,
-            palette=True,
-            changes=True,
-        ),
-        Action(
-            "command('checkpoint')",
-            "c",
-            "checkpoint",
-            "Write a checkpoint now.",
-            footer=False,
-            palette=True,
-            changes=True,
-        ),
-        Action(
-            "command('stop')",
-            "X",
-            "stop",
-            "Stop the run; asks whether with a checkpoint.",
-            footer=False,
-            palette=True,
-            changes=True,
-        ),
-        Action(
-            "command('resume')",
-            "r",
-            "resume",
-            "Resume a run that is no longer live.",
-            footer=False,
-            palette=True,
-            changes=True,
-        ),
-        Action("command('log')", "l", "log", "Show the run's log.", footer=False, palette=True),
-        Action("command('events')", "L", "events", "Show all events in full.", footer=False, palette=True),
+        run_control("pause", "space"),
+        run_control("step", "o", label="one step", footer=False),
+        run_control("checkpoint", "c", footer=False),
+        run_control("stop", "X", footer=False),
+        run_control("resume", "r", footer=False),
+        run_control("log", "l", footer=False),
+        run_control("events", "L", footer=False),
     ),
     "configurations": (
         Action("all", "a", "all", "Show all settings, or only those that differ."),

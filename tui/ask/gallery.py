@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.binding import BindingType
 from textual.events import Click, Resize
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -24,6 +24,7 @@ from looptop.tui.ask.image_list import cut_middle
 from looptop.tui.ask.image_rows import FolderRow, PathRows, Row, Rows
 from looptop.tui.widgets.style_cache import StyleCache
 from looptop.tui.widgets.thumbnails import Thumbnails, Wanted
+from looptop.tui.widgets.tile_grid import TileGrid
 
 WIDTHS = (12, 15, 18, 24, 36)
 """The least widths of a thumbnail, in cells; its height is half of its width, which makes it a square."""
@@ -90,11 +91,12 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         """Rows that were drawn, by their index: each is drawn in many lines."""
         self._least: int | None = None
         """The index of the least width in `WIDTHS`; None for the largest with which everything fits, if any."""
-        self._size_index, self._columns, self._width, self._height = 0, 1, WIDTHS[0], WIDTHS[0] // 2
+        self._size_index, self._width, self._height = 0, WIDTHS[0], WIDTHS[0] // 2
+        self._grid = TileGrid(self)
 
     def show(self, rows: Rows, cursor: int) -> None:
         """Replaces the rows."""
-        self._rows, self._made = rows, {}
+        self._rows, self._made, self._grid.count = rows, {}, len(rows)
         self.set_reactive(Gallery.cursor, self.validate_cursor(cursor))
         self._keep_shown()
         self._arrange()
@@ -117,8 +119,7 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     def ready(self, images: set[Path]) -> None:
         """Draws the tiles of images whose thumbnails are ready."""
-        for tile_row in {index // self._columns for index in self._visible() if self._row(index).path in images}:
-            self._refresh_row(tile_row)
+        self._grid.refresh_rows_of(index for index in self._grid.visible if self._row(index).path in images)
 
     def _row(self, index: int) -> Row:
         if index not in self._made:
@@ -136,9 +137,8 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     def watch_cursor(self, before: int, now: int) -> None:
         """Scrolls to the tile, and posts `Moved`."""
         self._keep_shown()
-        self._reveal()
-        for tile_row in {before // self._columns, now // self._columns}:
-            self._refresh_row(tile_row)
+        self._grid.reveal(self.cursor, self._grid.row_height)
+        self._grid.refresh_rows_of((before, now))
         self.post_message(self.Moved(now))
 
     def action_move(self, tiles: int) -> None:
@@ -147,14 +147,14 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_line(self, lines: int) -> None:
         """Moves the cursor to another line of tiles, in the same column if it has one."""
-        target = self.cursor + lines * self._columns
-        if target >= 0 and target // self._columns <= (len(self._rows) - 1) // self._columns:
+        target = self.cursor + lines * self._grid.columns
+        if target >= 0 and target // self._grid.columns < self._grid.rows:
             self.cursor = target
 
     def action_page(self, pages: int) -> None:
         """Moves the cursor by pages."""
-        lines = max(1, self.size.height // self._tile_height)
-        self.cursor += pages * lines * self._columns
+        lines = max(1, self.size.height // self._grid.row_height)
+        self.cursor += pages * lines * self._grid.columns
 
     def action_jump(self, to: str) -> None:
         """Moves the cursor to the `first` or `last` tile."""
@@ -176,28 +176,22 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_click(self, event: Click) -> None:
         """Moves the cursor to the clicked tile; a double click chooses it."""
-        column = event.x * self._columns // max(self.size.width, 1)
-        index = (event.y + self.scroll_offset.y) // self._tile_height * self._columns + column
-        if index < len(self._rows):
+        if (index := self._grid.index_at(event)) is not None:
             self.cursor = index
             if event.chain == 2:
                 self.action_choose()
 
     # Layout.
 
-    @property
-    def _tile_height(self) -> int:
-        """The thumbnail and its caption."""
-        return self._height + 1
-
     def _arrange(self) -> None:
         """Fits as many columns as there is room for, as wide as they can be: bar of the cursor, thumbnail, gap."""
         for index in reversed(range(len(WIDTHS))) if self._least is None else (self._least,):
             self._fit(index)
-            if self._lines * self._tile_height <= self.size.height:
+            height = self._grid.rows * self._grid.row_height
+            if height <= self.size.height:
                 break
-        self.virtual_size = Size(0, self._lines * self._tile_height)
-        self._reveal()
+        self.virtual_size = Size(0, height)
+        self._grid.reveal(self.cursor, self._grid.row_height)
         self._request()
         self.refresh()
 
@@ -205,68 +199,44 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         room = self.size.width
         least = min(WIDTHS[size_index], max(room - 2, 1))
         self._size_index = size_index
-        self._columns = max(1, room // (least + 2))
-        self._width = max(least, room // self._columns - 2)
+        self._grid.columns = max(1, room // (least + 2))
+        self._width = max(least, room // self._grid.columns - 2)
         self._height = min(max(1, self._width // 2), max(1, self.size.height - 1))
-
-    @property
-    def _lines(self) -> int:
-        return -(-len(self._rows) // self._columns)
+        self._grid.row_height = self._height + 1  # with the caption
 
     def on_resize(self, _event: Resize) -> None:
         """Fits the tiles to the new size."""
         self._arrange()
-
-    def _reveal(self) -> None:
-        """Scrolls the tile under the cursor into sight."""
-        top, height = self.cursor // self._columns * self._tile_height, self._tile_height
-        first, seen = self.scroll_offset.y, self.size.height
-        if seen < 1:
-            return
-        if top < first:
-            self.scroll_to(y=top, animate=False, immediate=True)
-        elif top + height > first + seen:
-            self.scroll_to(y=top + height - seen, animate=False, immediate=True)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Asks for the thumbnails of the tiles that came into sight."""
         super().watch_scroll_y(old_value, new_value)
         self._request()
 
-    def _visible(self) -> range:
-        first = self.scroll_offset.y // self._tile_height
-        last = (self.scroll_offset.y + self.size.height - 1) // self._tile_height
-        return range(first * self._columns, min(len(self._rows), (last + 1) * self._columns))
-
     def _request(self) -> None:
         if self.display and self.size.height:
-            rows = [self._row(index) for index in self._visible()]
+            rows = [self._row(index) for index in self._grid.visible]
             self._thumbnails.request([self._wanted(row.path) for row in rows if not isinstance(row, FolderRow)])
 
     def _wanted(self, path: Path) -> Wanted:
         return Wanted(path, self._width, self._height)
-
-    def _refresh_row(self, tile_row: int) -> None:
-        top = tile_row * self._tile_height - self.scroll_offset.y
-        first, end = max(0, top), min(top + self._tile_height, self.size.height)
-        if first < end:
-            self.refresh(Region(0, first, self.size.width, end - first))
 
     # Drawing.
 
     def render_line(self, y: int) -> Strip:
         """One line of the tiles beside one another."""
         width, base = self.size.width, self.base_style
-        tile_row, line = divmod(y + self.scroll_offset.y, self._tile_height)
+        columns = self._grid.columns
+        tile_row, line = divmod(y + self.scroll_offset.y, self._grid.row_height)
         segments: list[Segment] = []
-        first = tile_row * self._columns
-        for index in range(first, min(first + self._columns, len(self._rows))):
+        first = tile_row * columns
+        for index in range(first, min(first + columns, len(self._rows))):
             is_cursor = index == self.cursor
             style = self.get_component_rich_style("gallery--cursor") if is_cursor and self.has_focus else base
             segments.append(Segment("▌" if is_cursor else " ", base))
             segments += self._tile_line(self._row(index), line, style, base)
-            end = (index - first + 1) * width // self._columns
-            segments.append(Segment(" " * (end - (index - first) * width // self._columns - self._width - 1), base))
+            end = (index - first + 1) * width // columns
+            segments.append(Segment(" " * (end - (index - first) * width // columns - self._width - 1), base))
         return Strip(segments).adjust_cell_length(width, base)
 
     def _tile_line(self, row: Row, line: int, style: Style, base: Style) -> list[Segment]:
@@ -281,12 +251,7 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         if thumbnail is None or thumbnail.problem:
             text = ("·" if thumbnail is None else "✗") if line == middle else ""
             return [Segment(_centred(text, width), base + self._part("muted" if thumbnail is None else "bad"))]
-        above = (self._height - len(thumbnail.lines)) // 2
-        if not above <= line < above + len(thumbnail.lines):
-            return [Segment(" " * width, base)]
-        strip = thumbnail.lines[line - above]
-        left = (width - strip.cell_length) // 2
-        return [Segment(" " * left, base), *strip, Segment(" " * (width - strip.cell_length - left), base)]
+        return thumbnail.line_in(line, width, self._height, base)
 
     def _caption(self, row: Row, style: Style) -> list[Segment]:
         mark = "" if isinstance(row, FolderRow) else self._mark(row.path)

@@ -167,12 +167,9 @@ class ChartsScreen(MainScreen):
         self._loop.poke()
 
     @on(ChartWall.OverlayWanted)
-    def _overlay_wanted(self) -> None:
-        self._chart_controls.choose_overlay()
-
     @on(ChartWall.ExportWanted)
-    def _export_wanted(self) -> None:
-        self._chart_controls.export()
+    def _chart_wanted(self, event: ChartWall.OverlayWanted | ChartWall.ExportWanted) -> None:
+        self._chart_controls.carry_out(event)
 
     def _toggle_overlay(self, run: RunFolder) -> None:
         runs = list(self._reader.runs)

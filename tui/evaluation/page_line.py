@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from textual.content import Content
 from textual.events import Click
-from textual.message import Message
 from textual.widget import Widget
 
 from looptop.tui.widgets.table import MORE_COLUMNS
@@ -21,36 +19,40 @@ class PageLine(Widget, can_focus=False):
 
     Args:
         pages: The names; the first one is highlighted at first.
+        on_turn: Called when a key or a click has highlighted another name.
     """
 
-    @dataclass
-    class Clicked(Message):
-        """A page's name was clicked."""
-
-        page: str
-
-    def __init__(self, pages: Sequence[str]) -> None:
+    def __init__(self, pages: Sequence[str], on_turn: Callable[[], object]) -> None:
         super().__init__(id="page-line")
         self._pages = pages
-        self._page = pages[0]
+        self._on_turn = on_turn
+        self.page = pages[0]
+        """The page whose name is highlighted."""
         self._counts: dict[str, int] = {}
         self._spots: list[tuple[int, int, str]] = []
 
-    def show(self, page: str, counts: dict[str, int] | None = None) -> None:
-        """Highlights a page.
-
-        Args:
-            page: Its name.
-            counts: Numbers beside names; None keeps them.
-        """
-        self._page = page
-        self._counts = self._counts if counts is None else counts
+    def highlight(self, page: str) -> None:
+        """Highlights the name of a page."""
+        self.page = page
         self.refresh()
+
+    def show_counts(self, counts: dict[str, int]) -> None:
+        """Shows numbers beside names."""
+        self._counts = counts
+        self.refresh()
+
+    def turn(self, by: int) -> None:
+        """Highlights the name of the next page, or the one before."""
+        self._turn_to(self._pages[(self._pages.index(self.page) + by) % len(self._pages)])
+
+    def _turn_to(self, page: str) -> None:
+        self.highlight(page)
+        self._on_turn()
 
     def render(self) -> Content:
         """The line; where not all names fit, those around the shown one."""
         names = [self._title(page) for page in self._pages]
-        shown = self._pages.index(self._page)
+        shown = self._pages.index(self.page)
         first = 0
         while first < shown and sum(len(name) + 1 for name in names[first : shown + 1]) > self.size.width - 4:
             first += 1
@@ -60,7 +62,7 @@ class PageLine(Widget, can_focus=False):
             if at + len(name) > self.size.width - 2:
                 parts.append((MORE_COLUMNS, "$text-muted"))
                 break
-            parts += [(name, "$primary bold reverse" if page == self._page else "$text-muted"), (" ", "")]
+            parts += [(name, "$primary bold reverse" if page == self.page else "$text-muted"), (" ", "")]
             self._spots.append((at, at + len(name), page))
             at += len(name) + 1
         return Content.assemble(*parts)
@@ -72,4 +74,4 @@ class PageLine(Widget, can_focus=False):
         """Shows the clicked page."""
         for first, end, page in self._spots:
             if first <= event.x < end:
-                self.post_message(self.Clicked(page))
+                self._turn_to(page)

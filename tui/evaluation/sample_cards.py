@@ -11,7 +11,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.binding import BindingType
 from textual.events import Click, Resize
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -26,6 +26,7 @@ from looptop.tui.text import percent, safe
 from looptop.tui.widgets.style_cache import StyleCache
 from looptop.tui.widgets.table import fitted
 from looptop.tui.widgets.thumbnails import Thumbnails, Wanted
+from looptop.tui.widgets.tile_grid import TileGrid
 
 HEIGHTS = (6, 8, 10, 13, 17, 22)
 """The heights of a picture in cells; it is twice as wide, which makes it a square."""
@@ -103,7 +104,7 @@ class SampleCards(StyleCache, ScrollView, can_focus=True, inherit_bindings=False
         self._thumbnails = Thumbnails(self._ready)
         self._timeline: Timeline | None = None
         self._before: Mapping[SampleKey, AnswerSample] = {}
-        self._columns, self._height = 1, HEIGHTS[0]
+        self._grid, self._height = TileGrid(self), HEIGHTS[0]
         self._texts: dict[int, list[list[Part]]] = {}
         """The lines of each card that was drawn."""
 
@@ -114,6 +115,7 @@ class SampleCards(StyleCache, ScrollView, can_focus=True, inherit_bindings=False
     def show(self, timeline: Timeline) -> None:
         """Shows the answers of another evaluation; the cursor stays on its card."""
         self._timeline = timeline
+        self._grid.count = len(timeline.samples)
         self._before = {SampleKey.of(sample): sample for sample in timeline.before}
         self.set_reactive(SampleCards.cursor, self.validate_cursor(self.cursor))
         self._arrange()
@@ -147,9 +149,8 @@ class SampleCards(StyleCache, ScrollView, can_focus=True, inherit_bindings=False
 
     def watch_cursor(self, before: int, now: int) -> None:
         """Scrolls to the card, and posts `Moved`."""
-        self._reveal()
-        for row in {before // self._columns, now // self._columns}:
-            self._refresh_row(row)
+        self._grid.reveal(self.cursor, self._height)
+        self._grid.refresh_rows_of((before, now))
         self.post_message(self.Moved(now))
 
     def action_move(self, cards: int) -> None:
@@ -158,7 +159,7 @@ class SampleCards(StyleCache, ScrollView, can_focus=True, inherit_bindings=False
 
     def action_line(self, rows: int) -> None:
         """Moves the cursor to another row of cards, in the same column if it has one."""
-        target = self.cursor + rows * self._columns
+        target = self.cursor + rows * self._grid.columns
         if 0 <= target < len(self.samples):
             self.cursor = target
 
@@ -169,61 +170,37 @@ class SampleCards(StyleCache, ScrollView, can_focus=True, inherit_bindings=False
 
     def on_click(self, event: Click) -> None:
         """Moves the cursor to the clicked card; a double click chooses it."""
-        column = event.x * self._columns // max(self.size.width, 1)
-        index = (event.y + self.scroll_offset.y) // self._card_height * self._columns + column
-        if index < len(self.samples):
+        if (index := self._grid.index_at(event)) is not None:
             self.cursor = index
             if event.chain == 2:
                 self.action_choose()
 
     # Layout.
 
-    @property
-    def _card_height(self) -> int:
-        """The picture and a blank line."""
-        return self._height + 1
-
     def _arrange(self) -> None:
         """Makes the cards as large as they can be with all of them on the screen, or else small."""
         self._texts.clear()
+        grid = self._grid
         for height in reversed(HEIGHTS):
-            self._height = height
+            self._height, grid.row_height = height, height + 1
             # The bar of the cursor, the picture, a gap, the text, a gap.
-            self._columns = max(1, self.size.width // (2 * height + LEAST_TEXT + 3))
-            if self._rows * self._card_height - 1 <= self.size.height and self._text_width >= LEAST_TEXT:
+            grid.columns = max(1, self.size.width // (2 * height + LEAST_TEXT + 3))
+            if grid.rows * grid.row_height - 1 <= self.size.height and self._text_width >= LEAST_TEXT:
                 break
-        virtual = Size(0, self._rows * self._card_height - 1)
+        virtual = Size(0, grid.rows * grid.row_height - 1)
         if virtual != self.virtual_size:
             self.virtual_size = virtual
-        self._reveal()
+        self._grid.reveal(self.cursor, self._height)
         self._request()
         self.refresh()
 
     @property
-    def _rows(self) -> int:
-        return -(-len(self.samples) // self._columns)
-
-    @property
-    def _card_width(self) -> int:
-        return self.size.width // self._columns
-
-    @property
     def _text_width(self) -> int:
-        return self._card_width - 2 * self._height - 3
+        return self.size.width // self._grid.columns - 2 * self._height - 3
 
     def on_resize(self, _event: Resize) -> None:
         """Fits the cards to the new size."""
         self._arrange()
-
-    def _reveal(self) -> None:
-        """Scrolls the card under the cursor into sight."""
-        top, first = self.cursor // self._columns * self._card_height, self.scroll_offset.y
-        if self.size.height < 1:
-            return
-        if top < first or self._height >= self.size.height:
-            self.scroll_to(y=top, animate=False, immediate=True)
-        elif top + self._height > first + self.size.height:
-            self.scroll_to(y=top + self._height - self.size.height, animate=False, immediate=True)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Asks for the pictures that came into sight."""
@@ -232,9 +209,7 @@ class SampleCards(StyleCache, ScrollView, can_focus=True, inherit_bindings=False
 
     def _request(self) -> None:
         if self.display and self.size.height:
-            first = self.scroll_offset.y // self._card_height * self._columns
-            last = (self.scroll_offset.y + self.size.height - 1) // self._card_height
-            self._thumbnails.request([self._wanted(one) for one in self.samples[first : (last + 1) * self._columns]])
+            self._thumbnails.request([self._wanted(self.samples[index]) for index in self._grid.visible])
 
     def on_show(self) -> None:
         """Asks for the pictures once the page is shown."""
@@ -244,28 +219,20 @@ class SampleCards(StyleCache, ScrollView, can_focus=True, inherit_bindings=False
         return Wanted(Path(sample.image), 2 * self._height, self._height)
 
     def _ready(self, images: set[Path]) -> None:
-        for index, sample in enumerate(self.samples):
-            if Path(sample.image) in images:
-                self._refresh_row(index // self._columns)
+        self._grid.refresh_rows_of(i for i, sample in enumerate(self.samples) if Path(sample.image) in images)
         if self.samples and Path(self.samples[self.cursor].image) in images:
             self.post_message(self.Moved(self.cursor))  # The line below the page names what is wrong with it.
-
-    def _refresh_row(self, row: int) -> None:
-        top = row * self._card_height - self.scroll_offset.y
-        first, end = max(0, top), min(top + self._card_height, self.size.height)
-        if first < end:
-            self.refresh(Region(0, first, self.size.width, end - first))
 
     # Drawing.
 
     def render_line(self, y: int) -> Strip:
         """One line of the cards beside one another."""
         base = self.base_style
-        row, line = divmod(y + self.scroll_offset.y, self._card_height)
-        first = row * self._columns
+        row, line = divmod(y + self.scroll_offset.y, self._grid.row_height)
+        first = row * self._grid.columns
         segments: list[Segment] = []
         if line < self._height:
-            for index, sample in enumerate(self.samples[first : first + self._columns], first):
+            for index, sample in enumerate(self.samples[first : first + self._grid.columns], first):
                 has_bar = index == self.cursor
                 bar = self._styled("cursor") if self.has_focus else base
                 segments += [Segment("▌" if has_bar else " ", bar), *self._picture_line(sample, line, base)]
@@ -277,12 +244,7 @@ class SampleCards(StyleCache, ScrollView, can_focus=True, inherit_bindings=False
         if thumbnail is None or thumbnail.problem:
             text = ("·" if thumbnail is None else "✗ no image") if line == self._height // 2 else ""
             return [Segment(f"{text:^{width}}", self._styled("muted" if thumbnail is None else "bad"))]
-        above = (self._height - len(thumbnail.lines)) // 2
-        if not above <= line < above + len(thumbnail.lines):
-            return [Segment(" " * width, base)]
-        strip = thumbnail.lines[line - above]
-        left = (width - strip.cell_length) // 2
-        return [Segment(" " * left, base), *strip, Segment(" " * (width - strip.cell_length - left), base)]
+        return thumbnail.line_in(line, width, self._height, base)
 
     def _text_line(self, index: int, line: int) -> list[Segment]:
         width = max(1, self._text_width)

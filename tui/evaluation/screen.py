@@ -22,20 +22,18 @@ from looptop.tui.evaluation.confusion_grid import ConfusionGrid
 from looptop.tui.evaluation.evaluating import Ended, Evaluating, EvaluationHelper
 from looptop.tui.evaluation.figures import FigureTable
 from looptop.tui.evaluation.images import entries_of
-from looptop.tui.evaluation.page_line import PageLine
+from looptop.tui.evaluation.page_frame import PageFrame
 from looptop.tui.evaluation.questions import ChangedTable, QuestionTable
 from looptop.tui.evaluation.reader import KeptEvaluation, other_models, read_comparison, read_latest
 from looptop.tui.evaluation.reliability import ReliabilityPage
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.text import bar, duration, safe
-from looptop.tui.widgets.bars import KeyBar, TopBar
-from looptop.tui.widgets.panel import Panel
 from looptop.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from looptop.engine.vqa.evaluation.records import Evaluation, QuestionResult
 
-PAGES = ("figures", "reliability", "confusion", "hardest", "mislabelled", "compare")
+FIRST_PAGE, COMPARE_PAGE = "figures", "compare"
 
 BAR_WIDTH = 20
 BAR_FROM_WIDTH = 110
@@ -56,12 +54,10 @@ class EvaluationScreen(MainScreen):
     def __init__(self, make_process: Callable[[], EvaluationHelper] | None = None) -> None:
         super().__init__()
         self._model = ""
-        self._origin = "ask"
         self._shown: KeptEvaluation | None = None
         self._compare_with = ""
         """The model to compare with, once it is evaluated on the same questions."""
         self._notice = ""
-        self._page = PAGES[0]
         self._evaluating = Evaluating(self._show_head, self._ended, make_process)
         self._figures, self._grid = FigureTable(), ConfusionGrid()
         self._reliability, self._compare = ReliabilityPage(), ComparisonPage()
@@ -70,30 +66,19 @@ class EvaluationScreen(MainScreen):
             id="mislabelled-page",
             empty="no wrong answer of at least 90 % confidence is confirmed by similar images",
         )
-        self._widgets: dict[str, Widget] = dict(
-            zip(
-                PAGES,
-                (
-                    self._figures,
-                    self._reliability,
-                    self._grid,
-                    self._hardest,
-                    self._mislabelled,
-                    self._compare,
-                ),
-                strict=True,
-            )
-        )
+        pages: dict[str, Widget] = {
+            FIRST_PAGE: self._figures,
+            "reliability": self._reliability,
+            "confusion": self._grid,
+            "hardest": self._hardest,
+            "mislabelled": self._mislabelled,
+            COMPARE_PAGE: self._compare,
+        }
+        self._frame = PageFrame("ask", pages, self._show_page)
 
     def compose(self) -> Iterable[Widget]:
         """A head, the names of the pages, a page, a sentence about what is under the cursor."""
-        yield TopBar(self._origin)
-        yield Panel(id="evaluation-head")
-        yield PageLine(PAGES)
-        yield Panel(id="evaluation-none")
-        yield from self._widgets.values()
-        yield Panel(id="evaluation-detail")
-        yield KeyBar()
+        yield from self._frame
 
     def on_mount(self) -> None:
         """Shows the first page, and every second for how long an evaluation has been going on."""
@@ -111,11 +96,10 @@ class EvaluationScreen(MainScreen):
             model: The model's name.
             origin: The name of the screen that esc goes back to.
         """
-        self._origin = origin
-        self.query_one(TopBar).highlight(origin)
+        self._frame.open_from(origin)
         if model != self._model:
             self._model, self._shown, self._notice = model, None, "reading…"
-            self._page = PAGES[0]
+            self._frame.line.highlight(FIRST_PAGE)
         self._show_page()
         work(self, self._read(), "read evaluation", exclusive=True)
 
@@ -153,12 +137,10 @@ class EvaluationScreen(MainScreen):
 
     def _show_page(self) -> None:
         has_pages = self._shown is not None
-        for name, widget in self._widgets.items():
-            widget.display = has_pages and name == self._page
-        self.query_one("#evaluation-none").display = not has_pages
-        self.query_one("#evaluation-detail").display = has_pages
+        self._frame.show_page(has_pages=has_pages)
+        self._frame.detail.display = has_pages
         counts = {"mislabelled": len(self._shown.report.mislabelled)} if self._shown is not None else {}
-        self.query_one(PageLine).show(self._page, counts)
+        self._frame.line.show_counts(counts)
         main = self._main_widget()
         if has_pages and main.display:
             main.focus()
@@ -168,7 +150,7 @@ class EvaluationScreen(MainScreen):
         self._show_detail()
 
     def _main_widget(self) -> Widget:
-        widget = self._widgets[self._page]
+        widget = self._frame.page
         if isinstance(widget, ReliabilityPage):
             return widget.main
         return widget.table if isinstance(widget, ComparisonPage) else widget
@@ -180,11 +162,8 @@ class EvaluationScreen(MainScreen):
         if self._shown is not None:
             head += head_of(self._shown.evaluation, self.size.width - 2 - head.cell_length)
         status = self._status_line()
-        lines = [head, status]
-        if self.has_class("-small"):
-            lines = [status if status.plain else head]  # There is one line.
-        self.query_one("#evaluation-head", Panel).show(Content("\n").join(lines))
-        self.query_one("#evaluation-none", Panel).show(self._invitation())
+        self._frame.show_head([head, status], status if status.plain else head)
+        self._frame.none.show(self._invitation())
 
     def _status_line(self) -> Content:
         """The evaluation in progress, or what went wrong."""
@@ -220,24 +199,17 @@ class EvaluationScreen(MainScreen):
     @on(Table.Moved)
     @on(ConfusionGrid.Moved)
     def _show_detail(self) -> None:
-        widget: Any = self._main_widget() if self._page == "compare" else self._widgets[self._page]
+        page = self._frame.page
+        widget: Any = self._main_widget() if page is self._compare else page
         if isinstance(widget, ReliabilityPage):
             widget.highlight()
-        self.query_one("#evaluation-detail", Panel).show(safe(widget.detail, "$text-muted"))
+        self._frame.detail.show(safe(widget.detail, "$text-muted"))
 
     # Pages.
 
     def action_page(self, by: int) -> None:
         """Shows the next page or the one before."""
-        self._turn_to(PAGES[(PAGES.index(self._page) + by) % len(PAGES)])
-
-    @on(PageLine.Clicked)
-    def _page_clicked(self, event: PageLine.Clicked) -> None:
-        self._turn_to(event.page)
-
-    def _turn_to(self, page: str) -> None:
-        self._page = page
-        self._show_page()
+        self._frame.line.turn(by)
 
     def back(self) -> None:
         """Esc: cancels an evaluation, or goes back."""
@@ -246,7 +218,7 @@ class EvaluationScreen(MainScreen):
             self._notice = "cancelled; images that are encoded already are not encoded again"
             self._show_head()
         else:
-            work(self, self.services.action_go(self._origin), "screens")
+            work(self, self.services.action_go(self._frame.origin), "screens")
 
     def unsaved(self) -> list[str]:
         """An evaluation in progress."""
@@ -317,7 +289,7 @@ class EvaluationScreen(MainScreen):
     def _compare_to(self, model: str | None, *, is_evaluated: bool = False) -> None:
         if model is not None and self._shown is not None:
             self._compare_with = model
-            self._page = "compare"
+            self._frame.line.highlight(COMPARE_PAGE)
             work(self, self._read_comparison(self._shown, model, is_evaluated), "compare", exclusive=True)
 
     async def _read_comparison(self, shown: KeptEvaluation, model: str, is_evaluated: bool) -> None:
@@ -360,7 +332,7 @@ class EvaluationScreen(MainScreen):
                 results = [one for one in self._shown.results if getattr(one, key.field) == key.value]
                 self._show_images(key.value, sorted(results, key=lambda one: (one.score, -one.confidence)))
             case QuestionTable() as table if table.results:
-                self._show_images(self._page, table.results, table.results[table.cursor])
+                self._show_images(self._frame.line.page, table.results, table.results[table.cursor])
             case ChangedTable() as table if table.changed:
                 pairs = [pair.second for pair in table.changed]
                 self._show_images("changed", pairs, pairs[table.cursor])

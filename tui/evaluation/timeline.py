@@ -21,7 +21,7 @@ from looptop.tui.actions import SCREENS, bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.evaluation.confusion_grid import ConfusionGrid
 from looptop.tui.evaluation.images import entries_of_samples
-from looptop.tui.evaluation.page_line import PageLine
+from looptop.tui.evaluation.page_frame import PageFrame
 from looptop.tui.evaluation.sample_cards import SampleCards
 from looptop.tui.evaluation.timeline_reader import Timeline, TimelineReader
 from looptop.tui.evaluation.type_table import TypeTable, sparkline, thinned_index
@@ -29,11 +29,7 @@ from looptop.tui.run_text import state_word
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.watch import WatchLoop
 from looptop.tui.text import safe
-from looptop.tui.widgets.bars import KeyBar, TopBar
-from looptop.tui.widgets.panel import Panel
 from looptop.tui.widgets.table import Table
-
-PAGES = ("samples", "types", "confusion")
 
 NO_EVALUATION = "after the first evaluation"
 NO_SAMPLES = "This evaluation kept no sample answers: training.answer_samples says how many a run keeps."
@@ -55,31 +51,24 @@ class TimelineScreen(MainScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._origin = "train"
         self._reader: TimelineReader | None = None
         self._timeline: Timeline | None = None
         self._step: int | None = None
         """The evaluation that was chosen; None for the newest."""
         self._problem = ""
         """Why the run cannot be read."""
-        self._page = PAGES[0]
         self._cards, self._types, self._grid = SampleCards(), TypeTable(), ConfusionGrid()
-        self._widgets: dict[str, SampleCards | TypeTable | ConfusionGrid] = {
+        pages: dict[str, SampleCards | TypeTable | ConfusionGrid] = {
             "samples": self._cards,
             "types": self._types,
             "confusion": self._grid,
         }
+        self._frame = PageFrame("train", pages, self._show_page)
         self._loop = WatchLoop(self, self._read)
 
     def compose(self) -> Iterable[Widget]:
         """A head, the names of the pages, a page, a sentence about what is under the cursor."""
-        yield TopBar(self._origin)
-        yield Panel(id="evaluation-head")
-        yield PageLine(PAGES)
-        yield Panel(id="evaluation-none")
-        yield from self._widgets.values()
-        yield Panel(id="evaluation-detail")
-        yield KeyBar()
+        yield from self._frame
 
     def on_mount(self) -> None:
         """Begins to read the run."""
@@ -97,8 +86,7 @@ class TimelineScreen(MainScreen):
             run: A VQA run.
             origin: The name of the screen that esc goes back to.
         """
-        self._origin = origin
-        self.query_one(TopBar).highlight(origin)
+        self._frame.open_from(origin)
         if self._reader is None or self._reader.run.path != run.path:
             self._reader, self._timeline, self._step, self._problem = TimelineReader(run), None, None, ""
         self.services.watch_events(run)
@@ -136,14 +124,9 @@ class TimelineScreen(MainScreen):
 
     def _show_page(self) -> None:
         missing = self._missing()
-        for name, widget in self._widgets.items():
-            widget.display = not missing and name == self._page
-        none = self.query_one("#evaluation-none", Panel)
-        none.display = bool(missing)
-        none.show(safe(missing, "$text-muted", keep_lines=True))
-        self.query_one(PageLine).show(self._page)
-        shown = self._widgets[self._page]
-        self.set_focus(None if missing else shown)
+        self._frame.none.show(safe(missing, "$text-muted", keep_lines=True))
+        self._frame.show_page(has_pages=not missing)
+        self.set_focus(None if missing else self._frame.page)
         self._show_head()
         self._show_detail()
 
@@ -154,21 +137,20 @@ class TimelineScreen(MainScreen):
             return self._problem or "reading…"
         if timeline.step is None:
             return NO_EVALUATION
-        if self._page == "samples":
+        if self._frame.page is self._cards:
             return "" if timeline.samples else NO_SAMPLES
         return NO_BREAKDOWN if timeline.breakdown is None else ""
 
     def _show_head(self) -> None:
         run, timeline = self._reader.run if self._reader is not None else None, self._timeline
         if run is None or timeline is None:
-            self.query_one("#evaluation-head", Panel).show(safe(run.id if run is not None else "", "bold"))
+            name = safe(run.id if run is not None else "", "bold")
+            self._frame.show_head([name], name)
             return
         head = Content.assemble((visible(run.id), "bold"), "  ", state_word(timeline.state), "  ")
         width = self.size.width - 2
         lines = [head + evaluation_text(timeline, width - head.cell_length), self._time_axis(timeline)]
-        if self.has_class("-small"):
-            lines = [evaluation_text(timeline, width)]  # There is one line.
-        self.query_one("#evaluation-head", Panel).show(Content("\n").join(lines))
+        self._frame.show_head(lines, evaluation_text(timeline, width))
 
     def _time_axis(self, timeline: Timeline) -> Content:
         """The accuracy of all evaluations as bars, the shown one marked, and whether the run is followed."""
@@ -202,8 +184,9 @@ class TimelineScreen(MainScreen):
         timeline = self._timeline
         text = ""
         if timeline is not None and not self._missing():
-            text = self._cell_text(timeline) if self._page == "confusion" else self._widgets[self._page].detail
-        self.query_one("#evaluation-detail", Panel).show(safe(text, "$text-muted"))
+            page = self._frame.page
+            text = self._cell_text(timeline) if page is self._grid else page.detail
+        self._frame.detail.show(safe(text, "$text-muted"))
 
     def _cell_text(self, timeline: Timeline) -> str:
         """The cell under the cursor, its change, and how many sample answers are in it."""
@@ -244,19 +227,11 @@ class TimelineScreen(MainScreen):
 
     def action_page(self, by: int) -> None:
         """Shows the next page or the one before."""
-        self._turn_to(PAGES[(PAGES.index(self._page) + by) % len(PAGES)])
-
-    @on(PageLine.Clicked)
-    def _page_clicked(self, event: PageLine.Clicked) -> None:
-        self._turn_to(event.page)
-
-    def _turn_to(self, page: str) -> None:
-        self._page = page
-        self._show_page()
+        self._frame.line.turn(by)
 
     def back(self) -> None:
         """Esc: goes back."""
-        work(self, self.services.action_go(self._origin), "screens")
+        work(self, self.services.action_go(self._frame.origin), "screens")
 
     # Opening images.
 

@@ -54,6 +54,7 @@ class Launcher:
         self._attach = attach
         self._show_form = show_form
         self._asked_for_form = False
+        form.on_start, form.runs.on_open = self.start, self.open
 
     def open_first(self, is_open: Callable[[], bool]) -> None:
         """Lists the runs. Shows the live one, unless by then a run is open or a person has asked for the form."""
@@ -198,7 +199,7 @@ class Launcher:
     async def list_runs(self) -> list[RunSummary]:
         """Lists the existing runs below the form, as they are now."""
         summaries = await self._summaries()
-        self._form.list_runs(summaries)
+        self._form.runs.show(summaries)
         return summaries
 
     async def _summaries(self) -> list[RunSummary]:

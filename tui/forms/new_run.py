@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -11,25 +10,21 @@ from textual.binding import BindingType
 from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
-from textual.message import Message
-from textual.widgets import Input, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Input, Static
 
 from looptop.engine import config as configuration
 from looptop.engine.config import RunConfig
 from looptop.engine.config.catalogue import PRESET
 from looptop.engine.errors import LooptopError
-from looptop.engine.journal.records import RunSummary
 from looptop.tui.actions import bindings
 from looptop.tui.forms import form_text
 from looptop.tui.forms.draft import Draft
 from looptop.tui.forms.editor import edit
 from looptop.tui.forms.estimator import Estimator
+from looptop.tui.forms.run_list import RunList
 from looptop.tui.forms.settings_table import SettingsTable, ValueField
-from looptop.tui.run_text import run_lines
 from looptop.tui.text import safe
 from looptop.tui.widgets.field import Field
-from looptop.tui.widgets.options import Options
 from looptop.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
@@ -53,12 +48,6 @@ class NewRunForm(Vertical):
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form")]
 
-    @dataclass
-    class Wanted(Message):
-        """The person asks to start a run with this configuration."""
-
-        config: RunConfig
-
     def __init__(self, kind: str = "vqa") -> None:
         """Makes a form for one kind of run.
 
@@ -69,6 +58,9 @@ class NewRunForm(Vertical):
         self.kind = kind
         self.busy = False
         """Whether a run is being started."""
+        self.on_start: Callable[[RunConfig], object] = lambda _config: None
+        """Called when the person asks to start a run with this configuration."""
+        self.runs = RunList()
         self.like = ""
         """The folder of the run whose settings these are; a new run takes its edits of training questions over."""
         self.draft = Draft(kind)
@@ -84,7 +76,6 @@ class NewRunForm(Vertical):
         self._estimated: RunConfig | None = None
         """The configuration that was asked about last."""
         self._timer: Timer | None = None
-        self._listed: Sequence[RunSummary] | None = None
 
     def compose(self) -> ComposeResult:
         """The settings and the pane; the text of a setting; the search; a message; the list of runs."""
@@ -101,9 +92,7 @@ class NewRunForm(Vertical):
         yield search
         # Outside the scrolled part, so that it is always visible.
         yield Static(id="form-message")
-        runs = Options(id="runs")
-        runs.border_title = "Runs"
-        yield runs
+        yield self.runs
 
     def on_mount(self) -> None:
         """Shows the preset's values."""
@@ -141,19 +130,6 @@ class NewRunForm(Vertical):
             search.value = ""
             search.display = False
         self.table.focus()
-
-    def list_runs(self, summaries: Sequence[RunSummary]) -> None:
-        """Lists the existing runs; the cursor stays on its run."""
-        if summaries == self._listed:
-            return
-        self._listed = summaries
-        runs = self.query_one("#runs", OptionList)
-        cursor = runs.highlighted_option.id if runs.highlighted_option is not None else None
-        options = [Option(line, id=each.id) for each, line in zip(summaries, run_lines(summaries), strict=True)]
-        none = Option(Content.styled("no runs yet: ^s starts the first", "$text-muted"), disabled=True)
-        runs.set_options(options or [none])
-        if cursor is not None and any(each.id == cursor for each in summaries):
-            runs.highlighted = runs.get_option_index(cursor)
 
     def fill(self, run_id: str, config: RunConfig, like: str = "") -> None:
         """Fills in the settings of another run.
@@ -336,7 +312,7 @@ class NewRunForm(Vertical):
             self._estimated = None  # Whatever is wrong with the data may be mended meanwhile.
             self._want_estimate()
         else:
-            self.post_message(self.Wanted(draft.config))
+            self.on_start(draft.config)
             self._show_message(Content.styled("starting…", "$text-primary"))
 
     # What the run would need.

@@ -13,13 +13,12 @@ from textual import on
 from textual.binding import BindingType
 from textual.events import Key, Resize
 from textual.widget import Widget
-from textual.widgets import Input, OptionList
+from textual.widgets import Input
 
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.actions import actions_of, bindings
 from looptop.tui.background import in_thread
 from looptop.tui.forms.launcher import Launcher
-from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.ppo import saving
 from looptop.tui.ppo.batch_page import BatchPage
@@ -80,7 +79,9 @@ class PpoScreen(MainScreen):
         self.navigation = Navigation(self, self.pages, self.shown, self._loop.poke, make_reference)
         self.controls = PpoControls(self, self.shown, self.navigation, self._loop.hurry)
         self._comparing = Comparer(self._show_comparison)
-        self._chart_controls = ChartControls(self, lambda: self.pages.run.wall, self._shown_runs, self._toggle_overlay)
+        self._chart_controls = ChartControls.of_one_run(
+            self, lambda: self.pages.run.wall, lambda: self._watcher, self._loop.poke
+        )
         self._launcher = Launcher(
             self,
             self.pages.form,
@@ -254,21 +255,9 @@ class PpoScreen(MainScreen):
         self._loop.poke()
 
     @on(ChartWall.OverlayWanted)
-    def _overlay_wanted(self) -> None:
-        self._chart_controls.choose_overlay()
-
     @on(ChartWall.ExportWanted)
-    def _export_wanted(self) -> None:
-        self._chart_controls.export()
-
-    def _shown_runs(self) -> list[RunFolder]:
-        watcher = self._watcher
-        return [] if watcher is None else [watcher.run, *watcher.overlaid.runs]
-
-    def _toggle_overlay(self, run: RunFolder) -> None:
-        if self._watcher is not None:
-            self._watcher.overlaid.toggle(run)
-            self._loop.poke()
+    def _chart_wanted(self, event: ChartWall.OverlayWanted | ChartWall.ExportWanted) -> None:
+        self._chart_controls.carry_out(event)
 
     @on(BatchPage.FilterWanted)
     def _filter_wanted(self) -> None:
@@ -367,11 +356,3 @@ class PpoScreen(MainScreen):
     def action_open_run(self) -> None:
         """Opens the list of runs to choose from."""
         self._launcher.choose("Choose a PPO run", "There are none yet: N starts one.")
-
-    @on(OptionList.OptionSelected, "#runs")
-    def _run_selected(self, event: OptionList.OptionSelected) -> None:
-        self._launcher.open(event.option.id)
-
-    @on(NewRunForm.Wanted)
-    def _start_wanted(self, event: NewRunForm.Wanted) -> None:
-        self._launcher.start(event.config)

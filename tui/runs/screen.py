@@ -259,10 +259,6 @@ class RunsScreen(MainScreen):
         for run_id in self._run_ids():
             self.services.fetch(partial(read, run_id), ask)
 
-    def action_resume(self) -> None:
-        """Resumes the run."""
-        self.action_command("resume")
-
     def action_duplicate(self) -> None:
         """Shows the form of a new run, filled in with this one's configuration."""
         self._with_run(self.services.duplicate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from textual.content import Content
 
@@ -14,9 +15,24 @@ from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.curves import ROLES
 from looptop.tui.run_text import run_lines
 from looptop.tui.screens.base import MainScreen
+from looptop.tui.screens.curve_reader import OverlaidRuns
 
 MOST_LISTED = 200
 """Runs in the list to choose from."""
+
+
+class Watcher(Protocol):
+    """Reads a run and those that are laid over it."""
+
+    @property
+    def run(self) -> RunFolder:
+        """The run."""
+        ...
+
+    @property
+    def overlaid(self) -> OverlaidRuns:
+        """The runs that are laid over it."""
+        ...
 
 
 class ChartControls:
@@ -37,6 +53,41 @@ class ChartControls:
         toggle: Callable[[RunFolder], None],
     ) -> None:
         self._screen, self._wall, self._runs, self._toggle = screen, wall, runs, toggle
+
+    @classmethod
+    def of_one_run(
+        cls,
+        screen: MainScreen,
+        wall: Callable[[], ChartWall],
+        watcher: Callable[[], Watcher | None],
+        read: Callable[[], None],
+    ) -> ChartControls:
+        """For a screen that shows one run.
+
+        Args:
+            screen: The screen that the wall is on.
+            wall: Gives the wall.
+            watcher: Gives what reads the run; None while there is none.
+            read: Called after a run was laid over it or taken away, so that the screen reads now.
+        """
+
+        def runs() -> Sequence[RunFolder]:
+            watched = watcher()
+            return [] if watched is None else [watched.run, *watched.overlaid.runs]
+
+        def toggle(run: RunFolder) -> None:
+            if (watched := watcher()) is not None:
+                watched.overlaid.toggle(run)
+                read()
+
+        return cls(screen, wall, runs, toggle)
+
+    def carry_out(self, wanted: ChartWall.OverlayWanted | ChartWall.ExportWanted) -> None:
+        """Does what a wall of charts asks for."""
+        if isinstance(wanted, ChartWall.OverlayWanted):
+            self.choose_overlay()
+        else:
+            self.export()
 
     def choose_overlay(self) -> None:
         """Lets the person choose a run to lay over the charts, or one to take away."""

@@ -8,7 +8,6 @@ from typing import ClassVar
 from textual import on
 from textual.binding import BindingType
 from textual.widget import Widget
-from textual.widgets import OptionList
 
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.actions import SCREENS, bindings
@@ -48,7 +47,9 @@ class TrainScreen(MainScreen):
         self._view.display = False
         self._loop = WatchLoop(self, self._read)
         self._controls = RunControls(self, self._loop.poke)
-        self._chart_controls = ChartControls(self, lambda: self._view.wall, self._shown_runs, self._toggle_overlay)
+        self._chart_controls = ChartControls.of_one_run(
+            self, lambda: self._view.wall, lambda: self._watcher, self._loop.poke
+        )
         self._launcher = Launcher(
             self,
             self._form,
@@ -138,14 +139,6 @@ class TrainScreen(MainScreen):
         """Opens the list of runs to choose from."""
         self._launcher.choose("Choose a run", "There are no runs yet: start one here.")
 
-    @on(OptionList.OptionSelected, "#runs")
-    def _run_selected(self, event: OptionList.OptionSelected) -> None:
-        self._launcher.open(event.option.id)
-
-    @on(NewRunForm.Wanted)
-    def _start_wanted(self, event: NewRunForm.Wanted) -> None:
-        self._launcher.start(event.config)
-
     # Controls.
 
     def on_run_view_command(self, event: RunView.Command) -> None:
@@ -183,21 +176,9 @@ class TrainScreen(MainScreen):
         self._loop.poke()
 
     @on(ChartWall.OverlayWanted)
-    def _overlay_wanted(self) -> None:
-        self._chart_controls.choose_overlay()
-
     @on(ChartWall.ExportWanted)
-    def _export_wanted(self) -> None:
-        self._chart_controls.export()
-
-    def _shown_runs(self) -> list[RunFolder]:
-        watcher = self._watcher
-        return [] if watcher is None else [watcher.run, *watcher.overlaid.runs]
-
-    def _toggle_overlay(self, run: RunFolder) -> None:
-        if self._watcher is not None:
-            self._watcher.overlaid.toggle(run)
-            self._loop.poke()
+    def _chart_wanted(self, event: ChartWall.OverlayWanted | ChartWall.ExportWanted) -> None:
+        self._chart_controls.carry_out(event)
 
     def _turn_samples(self, steps: tuple[int, ...], step: int | None, by: int) -> None:
         if step in steps:

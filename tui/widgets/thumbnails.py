@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rich.segment import Segment
+from rich.style import Style
 from textual.strip import Strip
 
 from looptop.engine.errors import LooptopError
@@ -43,6 +44,15 @@ class Thumbnail(NamedTuple):
 
     lines: tuple[Strip, ...] = ()
     problem: str = ""
+
+    def line_in(self, line: int, width: int, height: int, base: Style) -> list[Segment]:
+        """A line of the thumbnail in the middle of `width` by `height` cells."""
+        above = (height - len(self.lines)) // 2
+        if not above <= line < above + len(self.lines):
+            return [Segment(" " * width, base)]
+        strip = self.lines[line - above]
+        left = (width - strip.cell_length) // 2
+        return [Segment(" " * left, base), *strip, Segment(" " * (width - strip.cell_length - left), base)]
 
 
 class Thumbnails:

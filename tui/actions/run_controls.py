@@ -1,0 +1,32 @@
+"""The keys that drive a run; each screen that shows runs has them, on keys of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from looptop.tui.actions.action import Action
+
+_CONTROLS = {
+    action.name: action
+    for action in (
+        Action("pause", "", "pause/go on", "Pause the run after its step, or continue it.", changes=True),
+        Action("step", "", "step", "Make one step while the run is paused.", changes=True),
+        Action("checkpoint", "", "checkpoint", "Write a checkpoint now.", changes=True),
+        Action("stop", "", "stop", "Stop the run; asks whether with a checkpoint.", changes=True),
+        Action("resume", "", "resume", "Resume a run that is no longer live.", changes=True),
+        Action("log", "", "log", "Show the run's log."),
+        Action("events", "", "events", "Show all events in full."),
+    )
+}
+
+
+def run_control(command: str, keys: str, **different: Any) -> Action:
+    """The action that drives a run by one command, in the palette too.
+
+    Args:
+        command: As in `RunControls.perform`.
+        keys: As in `Action`.
+        **different: Fields of `Action` that are different on this screen.
+    """
+    return replace(_CONTROLS[command], name=f"command('{command}')", keys=keys, palette=True, **different)
