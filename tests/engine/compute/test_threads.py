@@ -22,7 +22,6 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
-from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.host import launch
 from looptop.engine.startup.run import Run, resume, start
 from tests.factories.runs import Steps, config
@@ -109,30 +108,30 @@ def test_a_seeded_ppo_run_has_the_same_figures_alone_and_beside_others() -> None
     # One thread for each core (the preset has one); in batches of this size another number of threads rounds
     # sums in another way.
     small = ["training.threads=0", "batch_size=8", "mini_batch_size=8", "max_new_tokens=12", "held_out=8"]
-    chosen = override(preset("tiny", "ppo"), [*small, "max_steps=4", "eval_steps=1000"])
-    alone = figures(launch(chosen))
+    chosen = override(preset("tiny", "ppo"), [*small, "max_steps=3", "eval_steps=1000"])
+    alone = figures(start(chosen))
     neighbour = launch(override(chosen, ["max_steps=1000000", "eval_steps=1000000"]))
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
-        try:
-            eventually(lambda: Journal(neighbour.db).last("loss"), limit=300)
-            beside = figures(launch(chosen))
-            assert neighbour.is_live()
-        finally:
-            busy.kill()
-            send(neighbour, "stop", by="test", checkpoint=False)
-            eventually(lambda: not neighbour.is_live())
+    try:
+        eventually(lambda: Journal(neighbour.db).last("loss"), limit=300)
+        with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+            try:
+                beside = figures(start(chosen))
+            finally:
+                busy.kill()
+        assert neighbour.is_live()
+    finally:
+        send(neighbour, "stop", by="test", checkpoint=False)
+        eventually(lambda: not neighbour.is_live())
     assert alone == beside
-    assert len(alone["ppo/loss/total"]) == 4
+    assert len(alone["ppo/loss/total"]) == 3
 
 
-def figures(folder: RunFolder) -> dict[str, list[float | None]]:
+def figures(run: Run) -> dict[str, list[float | None]]:
     """Every metric of a run that does not depend on the clock, once it has finished."""
-    eventually(lambda: not folder.is_live(), limit=300)
-    assert folder.state() is RunState.FINISHED
-    journal = Journal(folder.db)
+    assert run.wait(300) is RunState.FINISHED
     return {
-        name: [point.value for point in journal.values(name)]
-        for name in journal.names()
+        name: [point.value for point in run.journal.values(name)]
+        for name in run.journal.names()
         if not name.startswith(("time/", "train_")) and not name.endswith(("_runtime", "_per_second", "seconds_left"))
     }
 

@@ -19,6 +19,7 @@ from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.liveness import full_disk, why_interrupted
+from looptop.engine.startup import worker
 from looptop.engine.startup.host import launch
 from looptop.engine.startup.run import start
 from looptop.engine.training.result import save_result
@@ -109,6 +110,10 @@ def test_a_run_that_ends_on_a_full_disk_stays_until_its_end_is_written(
     small: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setattr(JournalWriter.close, "__defaults__", (0.1,))
+    monkeypatch.setattr(worker, "DISK_CHECK_SECONDS", 0.1)
+    checked: list[bool] = []
+    flush = JournalWriter.flush
+    monkeypatch.setattr(JournalWriter, "flush", lambda *given: checked.append(flush(*given)) or checked[-1])
     filled = threading.Event()
 
     def train(context: RunContext) -> dict[str, Any]:
@@ -120,7 +125,8 @@ def test_a_run_that_ends_on_a_full_disk_stays_until_its_end_is_written(
     eventually(lambda: len(run.journal.values("loss")) == 20)
     ballast = fill(small)
     filled.set()
-    assert run.wait(1.5) is RunState.RUNNING, "a run whose end is not written has not ended"
+    eventually(lambda: checked.count(False) >= 3)
+    assert run.state is RunState.RUNNING, "a run whose end is not written has not ended"
     assert main(["show", run.id]) == 0
     assert f"the disk of {run.folder.path} is full (" in capsys.readouterr().out
     ballast.unlink()

@@ -20,8 +20,11 @@ from tests.factories.processes import going, process_of, program
 from tests.factories.runs import Steps, config, write_checkpoint
 from tests.support import eventually, wait_taken
 
+# A run that loads is given less time to end by itself than in earnest.
+IMPATIENT = "setattr(sys.modules['looptop.engine.startup.host'], '_LOADING_SECONDS', 0.1)"
+
 # What cannot be interrupted: it stands for torch being imported, or weights on their way from the hub.
-LOADS_FOR_EVER = "lambda context: time.sleep(1000)"
+LOADS_FOR_EVER = f"lambda context: ({IMPATIENT}, time.sleep(1000))"
 
 
 @pytest.mark.parametrize("how", ["control", "signal"])
@@ -54,10 +57,11 @@ def test_a_resumed_run_that_loads_can_be_stopped_too_and_has_its_checkpoint_stil
     assert folder.summary().reason == f"stopped on request, with a checkpoint of step {step.step}"
 
 
-# Longer than a run that loads is given to end by itself.
+# The step ends once the stop was sent, and then takes longer than a run that loads is given to end by itself.
 LONG_STEP = (
-    "lambda context: (context.at_step_end(8), context.journal.metrics(9, {'loss': 1.0}), context.journal.flush(), "
-    "time.sleep(2), context.at_step_end(9), write_checkpoint(context, 9), {})[-1]"
+    f"lambda context: ({IMPATIENT}, context.at_step_end(8), context.journal.metrics(9, {{'loss': 1.0}}), "
+    "context.journal.flush(), [time.sleep(0.01) for _ in iter(lambda: any(context.folder.controls.iterdir()), True)], "
+    "time.sleep(0.4), context.at_step_end(9), write_checkpoint(context, 9), {})[-1]"
 )
 
 
