@@ -175,6 +175,7 @@ async def test_the_filter_narrows_the_images(answers: QuickAnswers) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("slash")
         await until(pilot, lambda: app.focused is not None and app.focused.id == "image-filter")
+        await until(pilot, lambda: "question:red" in shown(app))
         await type_in(pilot, "teal circle")
         await until(pilot, lambda: "\n│▌▄▄▄▄ 15.png" in shown(app) and "of 1,000" in subtitle(app))
         await pilot.press("down", "enter")
@@ -182,6 +183,7 @@ async def test_the_filter_narrows_the_images(answers: QuickAnswers) -> None:
         second = app.screen.query_one(ImageList).path
         await pilot.press("slash", "x", "y")
         await until(pilot, lambda: "no image matches" in shown(app) and "0 of 1,000" in subtitle(app))
+        assert "question:teal" in shown(app)
         await pilot.press("backspace", "backspace", "escape")
         await until(
             pilot, lambda: "1,000 images" in subtitle(app) and not app.screen.query_one("#image-filter").display

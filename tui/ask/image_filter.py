@@ -27,7 +27,7 @@ class FilterField(Field):
         """The filter is to be closed."""
 
     def __init__(self) -> None:
-        super().__init__(placeholder="name, word, key:value", id="image-filter")
+        super().__init__(placeholder="type to filter", id="image-filter")
 
     def action_move_image(self, rows: int) -> None:
         """Moves the cursor among the images."""

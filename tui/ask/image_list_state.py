@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from looptop.engine.filters.vocabulary import Filter
     from looptop.engine.vqa.image_filter import ImageView
 
-NO_MATCH = "no image matches; words are searched in names and answers, question:WORD in questions"
+EXAMPLE, LONGEST_EXAMPLE = "red", 12
+"""The word of an example of a filter, and how long a word of the filter itself may be to take its place."""
 SHORTEST_PATH = 8
 
 
@@ -28,6 +29,8 @@ class ListState:
     """The filter, if one is set."""
     search: ImageSearch
     model: str
+    is_open: bool
+    """Whether the field of the filter is open."""
 
     def title(self, room: int) -> str:
         """What the list is of; a path that does not fit keeps its end."""
@@ -51,11 +54,24 @@ class ListState:
         return f"{count} · {status}" if status else count
 
     def hint(self) -> str:
-        """Why images are missing, as a sentence; empty if there is nothing to say."""
+        """What can be typed, or why images are missing; empty if there is nothing to say."""
         if self.source.problem:
             return self.source.problem
+        has_questions = not isinstance(self.source, FolderSource)
+        if self.chosen is None and self.is_open:
+            if has_questions:
+                return f"words of names and answers; question:{EXAMPLE} for questions"
+            return "words of names, in all folders below"
         if self.chosen is None or self.search.is_running:
             return ""
         if self.search.lacks_outcomes:
             return f"no evaluation of {self.model} is kept, so right, wrong and confidence are unknown; e makes one"
-        return "" if len(self.rows) or self.source.status else NO_MATCH
+        if len(self.rows) or self.source.status:
+            return ""
+        from looptop.engine.vqa.image_filter import first_word  # not needed for the first paint
+
+        word = first_word(self.chosen)
+        if not word or not has_questions:
+            return "no image matches"
+        word = word if word.isalnum() and len(word) <= LONGEST_EXAMPLE else EXAMPLE
+        return f"no image matches; words are searched in names and answers, question:{word} in questions"

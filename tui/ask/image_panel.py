@@ -260,6 +260,7 @@ class ImagePanel(Vertical):
         """Shows the filter and puts the focus there."""
         self._search.forget_outcomes()
         self._mount_field().focus()
+        self._describe()
 
     def close_filter(self) -> None:
         """Closes the filter; the image under the cursor keeps it."""
@@ -280,8 +281,9 @@ class ImagePanel(Vertical):
         from looptop.tui.ask.image_filter import FilterField
 
         if self._field is None:
-            self._field = FilterField()
-            self.mount(self._field, Static(id="image-hint"), before=0)
+            self._field, hint = FilterField(), Static(id="image-hint")
+            hint.display = False
+            self.mount(self._field, hint, before=0)
         self._field.display = True
         return self._field
 
@@ -354,7 +356,8 @@ class ImagePanel(Vertical):
 
     def _describe(self) -> None:
         """Shows what the list is of, how many images it has, and what is wrong."""
-        state = ListState(self.source, self.rows, self._filter, self._search, self.model)
+        is_open = self._field is not None and self._field.display
+        state = ListState(self.source, self.rows, self._filter, self._search, self.model, is_open)
         self.border_title = safe(state.title(self.size.width - 6))
         self.border_subtitle = safe(state.count())
         self._show_hint(state.hint())
