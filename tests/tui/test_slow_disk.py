@@ -127,6 +127,12 @@ async def test_in_the_list_of_runs(answers: QuickAnswers) -> None:
             await keys_act(pilot)
         await until(pilot, lambda: "best" in shown(app))
         await press_all(pilot, [("u", RunFolder, "config")])
+        async with no_answer(pilot, RunFolder, "find") as called:
+            await pilot.press("alt+4", "t")
+            await until(pilot, called.is_set)
+            await pilot.press("alt+1")
+            await until(pilot, lambda: app.current_mode == "ask")
+        assert isinstance(app.screen, MainScreen), "a dialog of a screen that was left does not open"
         await pilot.press("alt+4", "m")
         await until(pilot, lambda: app.current_mode == "charts" and "eval_loss" in shown(app))
         await press_all(pilot, [("t", RunFolder, "settings")])

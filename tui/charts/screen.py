@@ -240,7 +240,7 @@ class ChartsScreen(MainScreen):
                 self.services.show_notice(error, "error")
             self.app.push_screen(Configurations(settings))
 
-        self.services.fetch(read, show)
+        self.fetch_here(read, show)
 
     def action_completions(self) -> None:
         """Shows the completions."""

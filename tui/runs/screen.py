@@ -221,7 +221,7 @@ class RunsScreen(MainScreen):
             )
             return
         if chosen:
-            self.services.fetch(lambda: [RunFolder.find(each) for each in chosen], self.services.open_charts)
+            self.fetch_here(lambda: [RunFolder.find(each) for each in chosen], self.services.open_charts)
 
     def action_evaluation(self) -> None:
         """Shows the evaluation of the run's model."""
@@ -257,7 +257,7 @@ class RunsScreen(MainScreen):
             return run, getattr(run.about(), key)
 
         for run_id in self._run_ids():
-            self.services.fetch(partial(read, run_id), ask)
+            self.fetch_here(partial(read, run_id), ask)
 
     def action_duplicate(self) -> None:
         """Shows the form of a new run, filled in with this one's configuration."""
@@ -301,7 +301,7 @@ class RunsScreen(MainScreen):
         """Asks, then deletes the selected runs, or the one under the cursor."""
         chosen = list(self.query_one(RunTable).selected) or self._run_ids()
         if chosen:
-            self.services.fetch(lambda: _deletable(chosen), lambda measured: self._ask_delete(*measured))
+            self.fetch_here(lambda: _deletable(chosen), lambda measured: self._ask_delete(*measured))
 
     def _ask_delete(self, runs: Sequence[RunFolder], room: int) -> None:
         from looptop.tui.screens.dialog import Question
@@ -347,7 +347,7 @@ class RunsScreen(MainScreen):
 
     def _with_run(self, call: Callable[[RunFolder], object]) -> None:
         for run_id in self._run_ids():
-            self.services.fetch(partial(RunFolder.find, run_id), call)
+            self.fetch_here(partial(RunFolder.find, run_id), call)
 
 
 def _deletable(run_ids: Sequence[str]) -> tuple[list[RunFolder], int]:

@@ -171,18 +171,16 @@ class MainScreen(BaseScreen[None]):
         """Shows the status in the top line."""
         self.query_one(TopBar).show_status(text, style)
 
-    def attempt(self, call: Callable[[], Any]) -> bool:
-        """Makes a call, and shows the error if it raises a LooptopError.
-
-        Returns:
-            Whether it succeeded.
-        """
+    def attempt(self, call: Callable[[], object]) -> None:
+        """Makes a call, and shows the error if it raises a LooptopError."""
         try:
             call()
         except LooptopError as error:
             self.services.show_notice(error, "error")
-            return False
-        return True
+
+    def fetch_here(self, call: Callable[[], Value], then: Callable[[Value], object]) -> None:
+        """As `services.fetch`, but drops the result if the person has gone to another screen meanwhile."""
+        self.services.fetch(call, lambda value: then(value) if self.is_selected else None)
 
     def unsaved(self) -> list[str]:
         """What would be lost if the app quit, each item in a few words."""

@@ -137,7 +137,7 @@ class RunControls:
             work(self._screen, self._resume(run, again), "start", exclusive=True)
 
         if state is RunState.FINISHED:
-            self._screen.services.fetch(run.config, lambda config: self._ask_longer(run, config.training, start))
+            self._screen.fetch_here(run.config, lambda config: self._ask_longer(run, config.training, start))
         else:
             self.with_trust(run, start, resuming=True)
 
@@ -174,7 +174,7 @@ class RunControls:
             else:
                 then(False)
 
-        self._screen.services.fetch(lambda: untrusted(run, resuming=resuming), decide)
+        self._screen.fetch_here(lambda: untrusted(run, resuming=resuming), decide)
 
     def _ask_trust(self, run: RunFolder, dangers: Sequence[Startable], then: Callable[[bool], object]) -> None:
         from looptop.tui.screens.dialog import Question
