@@ -57,13 +57,12 @@ def refuse_if_read_only() -> None:
         raise ReadOnlyError
 
 
-def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600, *, follow_links: bool = False) -> int:
+def open_regular(path: Path, flags: int = os.O_RDONLY, *, follow_links: bool = False) -> int:
     """Opens a regular file without waiting, and without following a link in the last part of its path.
 
     Args:
         path: The file.
         flags: As for `os.open`; if they allow writing, the file must belong to this user.
-        mode: The mode of a new file.
         follow_links: Open the file that a link points to.
 
     Returns:
@@ -80,7 +79,7 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600, *, fol
     # The file is emptied only after it is known to be safe.
     empties, flags = bool(flags & os.O_TRUNC), flags & ~os.O_TRUNC
     try:
-        descriptor = os.open(path, flags | _NEVER_WAIT | (0 if follow_links else os.O_NOFOLLOW), mode)
+        descriptor = os.open(path, flags | _NEVER_WAIT | (0 if follow_links else os.O_NOFOLLOW), 0o600)
     except OSError as error:
         # ENXIO: a pipe without a reader, a socket, a missing device.
         what = {errno.ELOOP: "is a link", errno.EMLINK: "is a link", errno.ENXIO: "is not a regular file"}

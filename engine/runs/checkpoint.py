@@ -150,12 +150,11 @@ def step_of(path: Path) -> int:
     return int(path.name.rpartition("-")[2])
 
 
-def rotate(folder: Path, keep: int = 2, best: int | None = None) -> list[Path]:
-    """Deletes complete checkpoints that are neither among the last `keep` nor the best. Incomplete ones stay.
+def rotate(folder: Path, best: int | None = None) -> list[Path]:
+    """Deletes complete checkpoints that are neither among the last two nor the best. Incomplete ones stay.
 
     Args:
         folder: A run's `checkpoints`.
-        keep: How many of the newest to keep.
         best: The step of the best checkpoint.
 
     Returns:
@@ -164,7 +163,7 @@ def rotate(folder: Path, keep: int = 2, best: int | None = None) -> list[Path]:
     for left in folder.glob(".deleting-*"):
         shutil.rmtree(left, ignore_errors=True)
     complete = [(step, path) for step, path in steps(folder).items() if is_complete(path)]
-    old = [path for step, path in complete[keep:] if step != best]
+    old = [path for step, path in complete[2:] if step != best]
     for path in old:
         _delete(path)
     return old

@@ -68,13 +68,12 @@ class RunContext:
         config: RunConfig,
         journal: JournalWriter,
         gate: Gate,
-        resume_from: Path | None = None,
     ) -> None:
         self.folder = folder
         self.config = config
         self.journal = journal
         self.gate = gate
-        self.resume_from = resume_from
+        self.resume_from: Path | None = None
         """The checkpoint to continue from."""
         self.activity = UNKNOWN_ACTIVITY
         """What the run is doing now."""

@@ -207,7 +207,7 @@ def progress(summary: RunSummary) -> float | None:
     return max(0.0, min(1.0, (summary.step or 0) / summary.total_steps))
 
 
-def took(summary: RunSummary, now: float | None = None) -> float | None:
+def took(summary: RunSummary) -> float | None:
     """Seconds from the run's start to its end, or until now, without those between an end and a resume.
 
     None if it never ran or its end is unknown.
@@ -216,7 +216,7 @@ def took(summary: RunSummary, now: float | None = None) -> float | None:
         return None
     if summary.ended is not None:
         return max(0.0, summary.ended - summary.started - summary.idle)
-    return max(0.0, (now or time.time()) - summary.started - summary.idle) if summary.live else None
+    return max(0.0, time.time() - summary.started - summary.idle) if summary.live else None
 
 
 def ordered(summaries: Iterable[RunSummary], by: str, *, reverse: bool = False) -> list[RunSummary]:

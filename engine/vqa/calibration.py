@@ -104,12 +104,12 @@ def _log_odds(probability: float) -> float:
     return math.log(min(odds, MAX_ODDS))
 
 
-def _lowest(function: Callable[[float], float], low: float, high: float, precision: float = 1e-4) -> float:
-    """Where a function with one minimum has it, by golden-section search."""
+def _lowest(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function with one minimum has it, to 1e-4, by golden-section search."""
     ratio = (math.sqrt(5) - 1) / 2
     left, right = high - ratio * (high - low), low + ratio * (high - low)
     at_left, at_right = function(left), function(right)
-    while high - low > precision:
+    while high - low > 1e-4:
         if at_left < at_right:
             high, right, at_right = right, left, at_left
             left = high - ratio * (high - low)

@@ -158,11 +158,11 @@ def image_key(path: str) -> str | None:
     return hashlib.blake2b(b"%b\0%d\0%d" % (name, facts.st_size, facts.st_mtime_ns), digest_size=16).hexdigest()
 
 
-def chunks_of(paths: Sequence[str], model: VqaModel, most_bytes: int = 2**28) -> list[list[str]]:
-    """Cuts images into parts whose features fit into some memory, of `ENCODE_BATCH_SIZE` to 4,096 images."""
+def chunks_of(paths: Sequence[str], model: VqaModel) -> list[list[str]]:
+    """Cuts images into parts whose features take at most 256 MiB, of `ENCODE_BATCH_SIZE` to 4,096 images."""
     vision = model.config.vision_config
     states = 1 if model.config.fusion == "mean" else 1 + (vision.image_size // vision.patch_size) ** 2
-    size = min(4096, max(ENCODE_BATCH_SIZE, most_bytes // (4 * states * vision.hidden_size)))
+    size = min(4096, max(ENCODE_BATCH_SIZE, 2**28 // (4 * states * vision.hidden_size)))
     return [list(paths[first : first + size]) for first in range(0, len(paths), size)]
 
 

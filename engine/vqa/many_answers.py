@@ -13,13 +13,12 @@ from looptop.engine.vqa.batches import keep_image_features
 from looptop.engine.vqa.data.problems import Problem
 
 
-def answer_many(answerer: Answerer, questions: Sequence[tuple[str, str]], top: int = 1) -> list[Answer | LooptopError]:
+def answer_many(answerer: Answerer, questions: Sequence[tuple[str, str]]) -> list[Answer | LooptopError]:
     """Answers a batch of questions.
 
     Args:
         answerer: A loaded model.
         questions: Path of the image, and question, of each; as many as fit into memory at once.
-        top: The number of candidates of each answer.
 
     Returns:
         For each question its answer, as `Answerer.answer` gives it, or why there is none.
@@ -46,6 +45,6 @@ def answer_many(answerer: Answerer, questions: Sequence[tuple[str, str]], top: i
     askable = [index for index in askable if index not in outcomes]
     if askable:
         states = torch.stack([features[questions[index][0]] for index in askable])
-        answers = answerer.answer_encoded(states, [questions[index][1] for index in askable], top)
+        answers = answerer.answer_encoded(states, [questions[index][1] for index in askable])
         outcomes.update(zip(askable, answers, strict=True))
     return [outcomes[index] for index in range(len(questions))]

@@ -425,7 +425,7 @@ async def test_asking_a_run_offers_the_images_of_its_own_data(
     answers: QuickAnswers, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = QuickImages({"train": [folder / "img_2.png"], "validation": [folder / "img_10.png"]})
-    monkeypatch.setattr(run_source, "_default_process", lambda: images)
+    monkeypatch.setattr(run_source, "_make_process", lambda: images)
     run = RunFolder.create("vqa", {**preset_settings("tiny"), "data": {"source": str(folder)}})
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
@@ -461,7 +461,7 @@ async def test_data_that_cannot_be_read_is_a_sentence(
     images.ask = lambda request: images.replies.put(  # type: ignore[method-assign]
         RunImagesReply(id=request.id, error="there is no data '[b]x'", status="ready")
     )
-    monkeypatch.setattr(run_source, "_default_process", lambda: images)
+    monkeypatch.setattr(run_source, "_make_process", lambda: images)
     run = RunFolder.create("vqa", {**preset_settings("tiny"), "data": {"source": str(folder)}})
     app = make(answers)
     async with app.run_test(size=(200, 60)) as pilot:

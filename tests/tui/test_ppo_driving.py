@@ -266,7 +266,7 @@ async def test_the_reference_is_asked_where_the_run_did_not(
     answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reference = QuickReference()
-    monkeypatch.setattr(references, "_default_helper", lambda: reference)
+    monkeypatch.setattr(references, "_make_helper", lambda: reference)
     run = small_run(4)
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:

@@ -32,19 +32,16 @@ class RunSource:
 
     Args:
         run: A VQA run.
-        make_process: Makes the process that reads the data; the engine's own by default.
     """
 
     first_filter = "split:validation"
 
-    def __init__(self, run: RunFolder, make_process: Callable[[], RunImagesHelper] | None = None) -> None:
+    def __init__(self, run: RunFolder) -> None:
         self.run = run
         self.title = f"data of {run.id}"
         self.rows: Rows = PathRows()
         self.problem = ""
-        self._client: HelperClient[RunImagesRequest, RunImagesReply] = HelperClient(
-            self._take, make_process or _default_process
-        )
+        self._client: HelperClient[RunImagesRequest, RunImagesReply] = HelperClient(self._take, _make_process)
         self._on_change: Callable[[], None] = lambda: None
         self._entries: dict[tuple[str, Path], ImageEntry] = {}
         self._asked: dict[Path, ImageEntry] = {}
@@ -133,7 +130,7 @@ class RunSource:
         self._on_change()
 
 
-def _default_process() -> RunImagesHelper:
+def _make_process() -> RunImagesHelper:
     from looptop.engine.helpers.run_images import RunImagesProcess
 
     return RunImagesProcess()

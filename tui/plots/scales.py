@@ -55,10 +55,10 @@ def _log_ticks(low: float, high: float, count: int) -> list[float]:
     return [math.log10(value) for value in _multiples(10**low, 10**high, unit) if value > 0]
 
 
-def _round_unit(rough: float, parts: Sequence[float] = (1, 2, 2.5, 5, 10)) -> float:
-    """The smallest round number, one of `parts` times a power of ten, that is at least `rough`."""
+def _round_unit(rough: float) -> float:
+    """The smallest of 1, 2, 2.5 and 5 times a power of ten that is at least `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))
-    return next(part * power for part in parts if part * power >= rough * 0.999)
+    return next(part * power for part in (1, 2, 2.5, 5, 10) if part * power >= rough * 0.999)
 
 
 def _multiples(low: float, high: float, unit: float) -> list[float]:

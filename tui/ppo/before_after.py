@@ -33,12 +33,10 @@ class Comparer:
 
     Args:
         on_news: Called in the event loop when there is something new to show.
-        program: The command that compares.
     """
 
-    def __init__(self, on_news: Callable[[], None], program: Sequence[str] | None = None) -> None:
+    def __init__(self, on_news: Callable[[], None]) -> None:
         self._on_news = on_news
-        self._program = program
         self._run: RunFolder | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._closed = False
@@ -78,7 +76,7 @@ class Comparer:
             return
         try:
             self._child = child = subprocess.Popen(
-                [*(self._program or PROGRAM), str(run.path), *(["--trust"] if trust else [])],
+                [*PROGRAM, str(run.path), *(["--trust"] if trust else [])],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

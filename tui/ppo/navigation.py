@@ -11,7 +11,7 @@ from looptop.tui.background import in_thread, work
 from looptop.tui.ppo.batch_data import BatchData, next_mark, read_batch
 from looptop.tui.ppo.columns import SampleRow, sample_rows
 from looptop.tui.ppo.pages import Level, Pages
-from looptop.tui.ppo.references import ReferenceHelper, References, SampleKey
+from looptop.tui.ppo.references import References, SampleKey
 from looptop.tui.ppo.snapshot import ShownRun
 from looptop.tui.ppo.text import crumbs, status_line
 from looptop.tui.ppo.typed_line import TypedLine
@@ -43,7 +43,6 @@ class Navigation:
         pages: The screen's widgets.
         shown: The run on the screen.
         on_level: Called when another level is shown, which needs other data.
-        make_reference: Makes the process with the reference model; the engine's own by default.
     """
 
     def __init__(
@@ -52,7 +51,6 @@ class Navigation:
         pages: Pages,
         shown: ShownRun,
         on_level: Callable[[], None],
-        make_reference: Callable[[], ReferenceHelper] | None = None,
     ) -> None:
         self.level: Level = "form"
         self.step = 0
@@ -60,7 +58,7 @@ class Navigation:
         self.row = 0
         """The row of the opened sample in its batch."""
         self.typed_line = TypedLine(screen, pages, self.focus)
-        self.references = References(self.show_sample, make_reference)
+        self.references = References(self.show_sample)
         self._data = BatchData()
         self._screen = screen
         self._pages = pages

@@ -28,17 +28,14 @@ class References:
 
     Args:
         on_news: Called in the event loop when there is something new to show.
-        make: Makes the process; the engine's own by default.
     """
 
-    def __init__(self, on_news: Callable[[], None], make: Callable[[], ReferenceHelper] | None = None) -> None:
+    def __init__(self, on_news: Callable[[], None]) -> None:
         self._on_news = on_news
         self._known: dict[SampleKey, str] = {}
         self._asked: dict[int, SampleKey] = {}
         self._status: dict[SampleKey, str] = {}
-        self._client: HelperClient[ReferenceRequest, ReferenceReply] = HelperClient(
-            self._on_reply, make or _default_helper
-        )
+        self._client: HelperClient[ReferenceRequest, ReferenceReply] = HelperClient(self._on_reply, _make_helper)
 
     def known(self, sample: SampleKey) -> str | None:
         """The reference's response, if it has come."""
@@ -83,7 +80,7 @@ class References:
         self._on_news()
 
 
-def _default_helper() -> ReferenceHelper:
+def _make_helper() -> ReferenceHelper:
     from looptop.engine.helpers.references import ReferenceProcess
 
     return ReferenceProcess()

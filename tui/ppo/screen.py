@@ -6,7 +6,7 @@ same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import ClassVar
 
 from textual import on
@@ -27,7 +27,6 @@ from looptop.tui.ppo.before_after_page import BeforeAfterPage
 from looptop.tui.ppo.controls import PpoControls
 from looptop.tui.ppo.navigation import IN_BATCH, Navigation
 from looptop.tui.ppo.pages import Level, Pages
-from looptop.tui.ppo.references import ReferenceHelper
 from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.sample_page import SamplePage
 from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher, ShownRun
@@ -59,13 +58,10 @@ class PpoScreen(MainScreen):
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo")]
 
-    def __init__(
-        self, make_reference: Callable[[], ReferenceHelper] | None = None, attach: RunFolder | None = None
-    ) -> None:
+    def __init__(self, attach: RunFolder | None = None) -> None:
         """The screen.
 
         Args:
-            make_reference: Makes the process with the reference model; the engine's own by default.
             attach: The run to open on; without one, a live run, if there is one.
         """
         super().__init__()
@@ -76,7 +72,7 @@ class PpoScreen(MainScreen):
         self._held: Held | None = None
         """Where the run was held at the last reading."""
         self._loop = WatchLoop(self, self._read)
-        self.navigation = Navigation(self, self.pages, self.shown, self._loop.poke, make_reference)
+        self.navigation = Navigation(self, self.pages, self.shown, self._loop.poke)
         self.controls = PpoControls(self, self.shown, self.navigation, self._loop.hurry)
         self._comparing = Comparer(self._show_comparison)
         self._chart_controls = ChartControls.of_one_run(

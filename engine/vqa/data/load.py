@@ -83,14 +83,9 @@ class NamedSplit:
     """The training split that belongs to it; None if all of the source was taken."""
 
 
-def load_split(
-    name: str,
-    config: DataConfig | None = None,
-    seed: int = 42,
-    on_problem: Callable[[Problem], None] | None = None,
-) -> datasets.Dataset:
+def load_split(name: str, config: DataConfig | None = None) -> datasets.Dataset:
     """The rows of `load_named_split`."""
-    return load_named_split(name, config, seed, on_problem).rows
+    return load_named_split(name, config).rows
 
 
 def load_named_split(
