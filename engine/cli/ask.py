@@ -98,9 +98,11 @@ def run(arguments: Arguments) -> int:
 
         answerer = Answerer.load(arguments.model, device=arguments.device)
         answer = answerer.answer(image, arguments.question, top=top)
-    _print(answer, arguments.json)
-    sys.stdout.flush()  # before the history is opened, which may have to wait for another looptop
-    _keep(Path(arguments.image), arguments.question, answer)
+    try:
+        _print(answer, arguments.json)
+        sys.stdout.flush()  # before the history is opened, which may have to wait for another looptop
+    finally:  # also if only the first line was read, as by `head`
+        _keep(Path(arguments.image), arguments.question, answer)
     return 0
 
 

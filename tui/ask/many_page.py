@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -19,7 +20,7 @@ from looptop.tui.actions import bindings
 from looptop.tui.ask import entry_actions
 from looptop.tui.ask.many_answers import ManyAnswers, ManyState, ModelAnswers
 from looptop.tui.ask.many_rows import ManyRows
-from looptop.tui.background import in_thread
+from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import duration, probability, safe
 from looptop.tui.widgets.bars import KeyBar
@@ -28,8 +29,11 @@ from looptop.tui.widgets.table import ColumnTable, Table
 
 if TYPE_CHECKING:
     from looptop.engine.asked.records import Entry
+    from looptop.engine.filters.vocabulary import Filter
 
 REDRAW_SECONDS = 0.5
+TYPING_SECONDS = 0.15
+"""So long after the last letter the filter is applied."""
 MAX_LOAD = 0.05
 """The largest fraction of the time that ordering the rows may take."""
 
@@ -59,6 +63,8 @@ class ManyPage(Overlay[list["Entry"]]):
         super().__init__()
         self._many = many
         self._rows = ManyRows(many)
+        self._filter: Filter[Entry] | None = None
+        """The last filter that was typed and can be read."""
         self._drawn = -1
         self._next_draw = 0.0
         self._state = many.state
@@ -188,12 +194,22 @@ class ManyPage(Overlay[list["Entry"]]):
             box.border_subtitle = safe(error, "$text-error")
             return
         box.border_subtitle = ""
-        current = self._current
-        self._rows.use_filter(chosen)
-        self._show_rows(current)
+        self._filter = chosen
+        work(self, self._use_filter_soon(), "filter", exclusive=True)
+
+    async def _use_filter_soon(self) -> None:
+        await asyncio.sleep(TYPING_SECONDS)  # Thousands of answers are tested: not at each letter.
+        self._use_filter()
+
+    def _use_filter(self) -> None:
+        if self._filter is not self._rows.filter:
+            current = self._current
+            self._rows.use_filter(self._filter)
+            self._show_rows(current)
 
     @on(Input.Submitted, "#answers-filter")
     def _filter_done(self) -> None:
+        self._use_filter()
         self._table.focus()
 
     def action_leave(self) -> None:

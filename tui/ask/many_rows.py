@@ -41,7 +41,8 @@ class ManyRows:
         self.sort: tuple[str, bool] | None = None
         """The key of the column that rows are sorted by, and whether the largest comes first; None for the list's
         order."""
-        self._filter: Filter[Entry] | None = None
+        self.filter: Filter[Entry] | None = None
+        """Which answers are shown; None for all."""
         self._accepted: set[int] = set()
         self.indices: list[int] = []
         """The questions on display, in order."""
@@ -64,11 +65,11 @@ class ManyRows:
     @property
     def is_filtered(self) -> bool:
         """Whether a filter is set."""
-        return self._filter is not None
+        return self.filter is not None
 
     def use_filter(self, chosen: Filter[Entry] | None) -> None:
         """Shows only questions of which this filter accepts an answer; None shows everything."""
-        self._filter = chosen
+        self.filter = chosen
         self._accepted = set()
         self._test(range(len(self.many.questions)))
         self.arrange()
@@ -81,7 +82,7 @@ class ManyRows:
 
     def arrange(self) -> None:
         """Puts the rows in order."""
-        indices: Iterable[int] = range(len(self.many.questions)) if self._filter is None else sorted(self._accepted)
+        indices: Iterable[int] = range(len(self.many.questions)) if self.filter is None else sorted(self._accepted)
         if self.sort is not None:
             key, largest_first = self.sort
             value = next(each.value for each in self._columns if each.column.key == key)
@@ -93,10 +94,10 @@ class ManyRows:
         self.indices = list(indices)
 
     def _test(self, indices: Iterable[int]) -> None:
-        if self._filter is None:
+        if self.filter is None:
             return
         for index in indices:
-            if any(map(self._filter.holds, self.many.entries(index))):
+            if any(map(self.filter.holds, self.many.entries(index))):
                 self._accepted.add(index)
             else:
                 self._accepted.discard(index)
