@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import pytest
 from PIL import Image
 from textual.widgets import Input
 
+from looptop.engine.asked.many import ImageQuestion, new_entry
 from looptop.engine.asked.questions import AskedQuestions
+from looptop.engine.asked.records import Entry
 from looptop.engine.helpers.answers import AskReply, BatchAnswer, BatchRequest
 from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
 from looptop.tui.app import LooptopApp
+from looptop.tui.ask import many_answers
 from looptop.tui.ask.many_page import ManyPage
 from tests.factories.quick_answers import QuickAnswers, answer_of
 from tests.tui.conftest import shown, until
@@ -153,6 +157,26 @@ async def test_it_goes_on_while_the_table_is_closed_and_a_typed_question_comes_f
         await until(pilot, lambda: len(answers.asked_images) == 6)
         await pilot.press("escape", "A")
         await until(pilot, lambda: app.screen.query("#many-question"))
+
+
+async def test_the_top_line_says_that_kept_answers_are_read_and_when_they_are(
+    answers: BatchAnswers, images: list[ImageEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = threading.Event()
+
+    def all_kept(kept: AskedQuestions, questions: Sequence[ImageQuestion], *model: str) -> dict[int, Entry]:
+        read.wait()
+        new = [new_entry(each, answer_of("red"), "") for each in questions]
+        return dict(enumerate(kept.add(new)))
+
+    monkeypatch.setattr(many_answers, "kept_entries", all_kept)
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await open_many(pilot, app, images)
+        await pilot.press("1")
+        await until(pilot, lambda: "ready · asking 6 questions: 0" in shown(app))
+        read.set()
+        await until(pilot, lambda: "model: bundled · ready" in shown(app) and "asking" not in shown(app))
 
 
 async def test_the_lists_own_questions_are_asked(answers: BatchAnswers, images: list[ImageEntry]) -> None:

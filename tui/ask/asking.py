@@ -70,7 +70,7 @@ class Asking:
         self._status = status
         self.views = PictureViews(self.model, self._request_view)
         """What is shown of the chosen image."""
-        self.many = ManyQuestions(self._client.ask_batch)
+        self.many = ManyQuestions(self._client.ask_batch, listener.show_model_status)
         """The table of many answers."""
 
     @property

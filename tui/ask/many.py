@@ -24,12 +24,13 @@ class ManyQuestions:
 
     Args:
         send: Sends a batch of questions.
+        show_status: Called when the status changes by itself.
     """
 
-    def __init__(self, send: SendBatch) -> None:
+    def __init__(self, send: SendBatch, show_status: Callable[[], object]) -> None:
         self.answers: ManyAnswers | None = None
         """The table; None before the first."""
-        self._send = send
+        self._send, self._show_status = send, show_status
 
     @property
     def status(self) -> str:
@@ -107,6 +108,7 @@ class ManyQuestions:
         answers = self.answers = ManyAnswers(question, questions, models, asked, self._send)
         self._show(screen, answers, show)
         await answers.start()
+        self._show_status()
 
     def _show(self, screen: Screen[Any], answers: ManyAnswers, show: Callable[[Entry], object]) -> None:
         from looptop.tui.ask.many_page import ManyPage
