@@ -95,14 +95,17 @@ class Questions(Dataset[dict[str, Any]]):
         on_progress: OnProgress = lambda text, done, total: None,
     ) -> None:
         if image_features is not None:
-            rows = _not_empty(_chosen(rows, [path in image_features for path in rows["image"][:]]))
+            chosen = _chosen(rows, [path in image_features for path in rows["image"][:]])
+            rows = _not_empty(chosen, f"no image of its {len(rows):,} questions can be decoded")
         distinct = list(dict.fromkeys(rows["question"][:]))
         tokens: dict[str, list[int]] = {}
         for first in range(0, len(distinct), TOKENISE_BATCH_SIZE):
             on_progress("preparing the questions", first, len(distinct))
             some = distinct[first : first + TOKENISE_BATCH_SIZE]
             tokens |= zip(some, processor.question_ids(some), strict=True)
-        rows = _not_empty(_askable(rows, tokens, processor.longest_question, on_problem))
+        askable = _askable(rows, tokens, processor.longest_question, on_problem)
+        longest = f"empty or longer than the {processor.longest_question} tokens that the text encoder reads"
+        rows = _not_empty(askable, f"all {len(rows):,} are {longest}")
         self.rows = rows
         self.processor = processor
         self.stand_ins = stand_ins
@@ -285,9 +288,9 @@ def _chosen(rows: Any, wanted: list[bool]) -> Any:
     return rows if all(wanted) else rows.select([index for index, is_wanted in enumerate(wanted) if is_wanted])
 
 
-def _not_empty(rows: Any) -> Any:
+def _not_empty(rows: Any, why: str) -> Any:
     if not len(rows):
-        raise LooptopError("no question of a split can be used; the log lists what is wrong with the data")
+        raise LooptopError(f"no question of a split can be used: {why}; the log lists them")
     return rows
 
 

@@ -33,14 +33,14 @@ ENCODERS = ("text_encoder", "image_encoder")
 class NonFiniteError(LooptopError):
     """A tensor holds NaN or infinity; names the tensor, and the step once the trainer has added it."""
 
-    def __init__(self, tensor_name: str, detail: str, step: int | None = None) -> None:
+    def __init__(self, tensor_name: str, detail: str, step: int | None = None, *, in_fp32: bool = False) -> None:
         self.tensor_name = tensor_name
         self.detail = detail
         self.step = step
         at = "" if step is None else f" at step {step}"
         super().__init__(
             f"the tensor '{tensor_name}' holds {detail}{at}; check the data of that step, or lower the learning rate"
-            " or use precision fp32"
+            f"{'' if in_fp32 else ' or use precision fp32'}"
         )
 
 

@@ -117,7 +117,9 @@ class VqaTrainer(RunTrainer):
         try:
             return super().training_step(model, inputs, num_items_in_batch)
         except NonFiniteError as error:
-            raise NonFiniteError(error.tensor_name, error.detail, self.state.global_step + 1) from None
+            in_fp32 = not (self.args.fp16 or self.args.bf16)
+            step = self.state.global_step + 1
+            raise NonFiniteError(error.tensor_name, error.detail, step, in_fp32=in_fp32) from None
 
     def compute_loss(
         self,

@@ -385,9 +385,10 @@ async def test_a_live_run_is_stopped_from_the_list(answers: QuickAnswers) -> Non
             await go(pilot, 1)
             await pilot.press("x")
             await until(pilot, lambda: "Stop the run" in shown(app))
+            await pilot.press("x")  # A double press must not lose what came after the last checkpoint.
             await pilot.press("enter")
             await until(pilot, lambda: control.waiting(run))
-        assert [each.kind for each in control.take(run)] == ["stop"]
+        assert [(each.kind, each.checkpoint) for each in control.take(run)] == [("stop", True)]
 
 
 async def test_the_list_follows_what_happens(answers: QuickAnswers) -> None:

@@ -193,7 +193,7 @@ class TimelineScreen(MainScreen):
         change = self._grid.change
         words = ""
         if change is not None and timeline.step_before is not None:
-            more = f"{abs(change):,} {'more' if change > 0 else 'fewer'} than" if change else "as many as"
+            more = f"{abs(change):,} {'more' if change > 0 else 'fewer'} than" if change else "As many as"
             words = f" {more} at step {timeline.step_before:,}."
         count = len(self._in_cell(timeline))
         opens = f" Enter shows the image{'' if count == 1 else f's of {count} samples'}." if count else ""

@@ -108,7 +108,7 @@ class RunControls:
             Content.assemble((run.id, "bold"), f" {self._stopping}"),
             [
                 ("c", "checkpoint", "stop with a checkpoint"),
-                ("x", "now", "stop without one: what came after the last checkpoint is lost"),
+                ("w", "now", "stop without one: what came after the last checkpoint is lost"),
                 ("escape", "no", "let it go on"),
             ],
         )

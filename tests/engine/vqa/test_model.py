@@ -212,6 +212,7 @@ def test_a_loss_that_is_nan_is_named_and_the_step_can_be_added(tmp_path: Path) -
         model(**inputs_of(processor))
     assert error.value.tensor_name == "loss"
     assert "'loss' holds NaN at step 12" in str(NonFiniteError("loss", "NaN", 12))
+    assert "fp32" in str(error.value) and "fp32" not in str(NonFiniteError("loss", "NaN", 12, in_fp32=True))
 
 
 def test_large_but_finite_numbers_pass(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,6 +15,7 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.token_text import token_of
+from looptop.engine.vqa.batches import Questions
 from looptop.engine.vqa.processing import IGNORED, VqaProcessor, resolve
 from tests.factories.vqa import save_processors
 
@@ -173,3 +175,14 @@ def test_ids_that_the_tokenizer_has_no_word_for_are_no_text(processor: VqaProces
 
     assert processor.decode([*yes, size, size + 10**6]) == "yes"
     assert token_of(processor.answer_tokenizer, size) is None
+
+
+def test_a_split_of_which_no_question_can_be_asked_says_why(processor: VqaProcessor) -> None:
+    rows = Dataset.from_dict({"image": ["1.png"], "question": ["red " * 600], "answer": ["red"], "question_id": ["1"]})
+    longest = processor.longest_question
+    with pytest.raises(
+        LooptopError, match=f"all 1 are empty or longer than the {longest} tokens that the text encoder"
+    ):
+        Questions(rows, processor, lambda problem: None)
+    with pytest.raises(LooptopError, match="no image of its 1 questions can be decoded"):
+        Questions(rows, processor, lambda problem: None, image_features={})
