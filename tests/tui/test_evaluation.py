@@ -246,7 +246,7 @@ async def test_the_mouse_turns_pages_and_opens_a_cell(app: LooptopApp, tmp_path:
         row = next(number for number, line in enumerate(lines) if line.startswith(" blue"))
         await pilot.click(offset=(lines[row].rindex("1"), row), times=2)
         await until(pilot, lambda: app.current_mode == "ask" and "blue → blue" in shown(app))
-        assert "image-2.png · the image" in shown(app)
+        await until(pilot, lambda: "image-2.png · the image" in shown(app))
 
 
 async def test_train_and_runs_open_the_evaluation_of_a_run(answers: QuickAnswers, evaluator: QuickEvaluator) -> None:
