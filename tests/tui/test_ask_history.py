@@ -81,6 +81,20 @@ async def test_the_list_is_filtered_and_enter_shows_the_answer_again(answers: Qu
         await until(pilot, lambda: "did you mean 'model'?" in shown(app))
 
 
+async def test_esc_closes_the_filter_from_the_list_and_from_its_field(answers: QuickAnswers) -> None:
+    earlier(entry("how many?", "three"), entry("what else?", "four"))
+    app = make(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await open_history(pilot, app, "how many?")
+        for keys in (("enter",), ()):
+            await pilot.press("slash", *"many", *keys)
+            await until(pilot, lambda: "Earlier questions: 1 of these" in shown(app) and "esc close" in shown(app))
+            await pilot.press("escape")
+            await until(pilot, lambda: "Earlier questions · 2" in shown(app) and "esc close" not in shown(app))
+            assert not app.screen.query_one("#history-filter").display and app.focused is not None
+            assert app.focused.id == "history-table"
+
+
 async def test_the_history_of_the_image_on_display(answers: QuickAnswers, picture: Path) -> None:
     mine = msgspec.structs.replace(entry("is it sure?", "no"), image=picture)
     earlier(entry("how many?", "three"), mine)

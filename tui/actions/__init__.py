@@ -29,6 +29,7 @@ KEY_CONTEXTS = {
     "answer": "In the answer",
     "images": "In the images",
     "image-filter": "In the filter of the images",
+    "history-filter": "In the filter of the earlier questions",
     "gallery": "In the gallery",
     "path": "In the field for a path",
     "history": "In the earlier questions",
@@ -84,7 +85,9 @@ class ScreenKeys(NamedTuple):
 
 
 SCREENS = {
-    "ask": ScreenKeys("Ask", ("ask", "question", "images", "image-filter", "gallery", "rows", "tree", "history")),
+    "ask": ScreenKeys(
+        "Ask", ("ask", "question", "images", "image-filter", "gallery", "rows", "tree", "history", "history-filter")
+    ),
     "train": ScreenKeys("Train", ("train", "form", "settings", "value", "rows", "run", "wall")),
     "ppo": ScreenKeys(
         "PPO",

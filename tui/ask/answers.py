@@ -34,6 +34,7 @@ class Answers(Container):
     def __init__(self) -> None:
         super().__init__(id="answers")
         self._first = AnswerView(id="answer")
+        self._first_model = "bundled"
         self._others: dict[str, AnswerView] = {}
         """The views of the other models, by the model's name."""
         self._made = 1
@@ -63,6 +64,7 @@ class Answers(Container):
 
     def use(self, models: Sequence[str]) -> None:
         """Has one view for each of these models."""
+        self._first_model = models[0]
         self._first.name_model(models[0])
         for name in [name for name in self._others if name not in models[1:]]:
             view = self._others.pop(name)
@@ -75,6 +77,8 @@ class Answers(Container):
                 view.name_model(name)
                 self.mount(view)
                 self._lines(view, name)
+        if self._first not in self._entries:
+            self._show_name(self._first, models[0])
         self.on_resize()
 
     def on_resize(self) -> None:
@@ -90,6 +94,7 @@ class Answers(Container):
         """Suggests questions; no answer is on display any more."""
         self._entries.clear()
         self._first.suggest(questions)
+        self._show_name(self._first, self._first_model)
         for name, view in self._others.items():
             self._lines(view, name)
 
@@ -98,8 +103,7 @@ class Answers(Container):
         view = self._others.get(model, self._first)
         self._entries.pop(view, None)
         view.fail(sentence)
-        if model and self._others:
-            view.border_title = safe(model)
+        self._show_name(view, model or self._first_model)
 
     def wait(self, question: str, status: str, models: Sequence[str]) -> None:
         """Shows that these models are answering."""
@@ -137,5 +141,8 @@ class Answers(Container):
 
     def _lines(self, view: AnswerView, name: str, question: str = "", status: str = "") -> None:
         view.show_lines(safe(question[:200], "$text-muted"), safe(status, "$text-primary"))
-        if self._others:
-            view.border_title = safe(name)
+        self._show_name(view, name)
+
+    def _show_name(self, view: AnswerView, name: str) -> None:
+        """Names the model of a view without an answer; a single one needs no name, since the top line has it."""
+        view.border_title = safe(name) if self._others else "Answer"

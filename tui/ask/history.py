@@ -8,21 +8,19 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import msgspec
 from textual import on
-from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Input
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible_answer
-from looptop.tui.actions import bindings
+from looptop.tui.ask.history_table import COLUMNS, MIN_WIDTH, NARROW_COLUMNS, HistoryFilter, HistoryTable
 from looptop.tui.background import in_thread, work
 from looptop.tui.text import probability, safe
-from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.table import Cell, Column, Row, Table
 
 if TYPE_CHECKING:
@@ -39,50 +37,10 @@ if TYPE_CHECKING:
 
 TITLE = "Earlier questions"
 EMPTY = "Questions that you have asked stay here."
-HINT = 'filter:  model:vqa-3  image:cat.png  wrong  confidence<0.5  "some words"'
 
 PAGE = 64
 """Rows that are read at once."""
 MOST_KEPT_ROWS = 2048
-
-COLUMNS = (
-    Column("mark", "", 2, text=True),
-    Column("answer", "answer", 10, text=True),
-    Column("confidence", "confidence", 6),
-    Column("question", "question", 20, least=12, text=True),
-    Column("image", "image", 12, text=True),
-    Column("model", "model", 14, text=True),
-)
-NARROW_COLUMNS = (
-    Column("mark", "", 2, text=True),
-    Column("answer", "answer", 9, text=True),
-    Column("confidence", "confidence", 6),
-    Column("question", "question", 12, least=8, text=True),
-    Column("image", "image", 8, text=True),
-    Column("model", "model", 8, text=True),
-)
-"""The columns of a list of less than `MIN_WIDTH` cells."""
-MIN_WIDTH = 64
-
-
-class HistoryTable(Table):
-    """One line for each question; enter shows its answer again."""
-
-    HEADER_HEIGHT = 0
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("history")]
-
-    DEFAULT_CSS = """
-    HistoryTable {
-        height: 1fr;
-        scrollbar-size-vertical: 1;
-    }
-    """
-
-    def action_search(self) -> None:
-        """Opens the filter."""
-        history = self.parent
-        if isinstance(history, History):
-            history.open_filter()
 
 
 class History(Vertical):
@@ -268,6 +226,7 @@ class History(Vertical):
 
     # The filter.
 
+    @on(HistoryTable.FilterOpened)
     def open_filter(self) -> None:
         """Shows the filter and puts the focus there."""
         self._mount_filter().focus()
@@ -277,21 +236,32 @@ class History(Vertical):
         from looptop.engine.asked.entry_filter import about_image
 
         field, text = self._mount_filter(), about_image(image.absolute())
-        chosen = "" if field.value == text else text
-        with field.prevent(Input.Changed):
-            field.value = chosen
+        self._set_filter("" if field.value == text else text)
         # The image's name is at the end.
         self.call_after_refresh(lambda: field.scroll_to(x=field.max_scroll_x, animate=False, force=True))
-        self._apply(chosen)
-        field.display = bool(chosen)
+
+    @on(HistoryTable.FilterClosed)
+    @on(HistoryFilter.Closed)
+    def close_filter(self) -> None:
+        """Shows all questions again; puts the focus there."""
+        self._set_filter("")
+
+    def _set_filter(self, text: str) -> None:
+        field = self._mount_filter()
+        with field.prevent(Input.Changed):
+            field.value = text
+        self._apply(text)
+        self._show_filter(bool(text))
         self.table.focus()
 
-    def _mount_filter(self) -> Field:
-        if not self.query("#history-filter"):
-            self.mount(Field(placeholder=HINT, id="history-filter"), before=0)
-        field = self.query_one("#history-filter", Field)
-        field.display = True
-        return field
+    def _mount_filter(self) -> HistoryFilter:
+        if not self.query(HistoryFilter):
+            self.mount(HistoryFilter(), before=0)
+        self._show_filter(True)
+        return self.query_one(HistoryFilter)
+
+    def _show_filter(self, shows: bool) -> None:
+        self.query_one(HistoryFilter).display = self.table.is_filtered = shows
 
     @on(Input.Changed, "#history-filter")
     def _filter_changed(self, event: Input.Changed) -> None:
@@ -314,7 +284,7 @@ class History(Vertical):
     def _filter_done(self, event: Input.Submitted) -> None:
         event.stop()
         self.table.focus()
-        event.input.display = bool(event.value.strip())
+        self._show_filter(bool(event.value.strip()))
 
     # All of them.
 
