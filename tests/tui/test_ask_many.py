@@ -152,6 +152,9 @@ async def test_it_goes_on_while_the_table_is_closed_and_a_typed_question_comes_f
         await ask(pilot, "what is it?")
         await until(pilot, lambda: "red  75.0% confidence" in shown(app))
         assert len(answers.batches) == 1
+        await pilot.press("escape", "q")
+        await until(pilot, lambda: "Not kept: the answers that the table still waits for." in shown(app))
+        await pilot.press("escape")
         first, answers.held = answers.held[0], None
         answers.release(first)
         await until(pilot, lambda: len(answers.asked_images) == 6)

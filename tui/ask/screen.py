@@ -248,12 +248,14 @@ class AskScreen(MainScreen):
     # Keys.
 
     def unsaved(self) -> list[str]:
-        """What is typed and not asked; the questions and answers, if they cannot be kept."""
+        """What is typed and not asked, or asked and not answered; questions and answers, if they cannot be kept."""
         lost = []
         if count := self.query_one(History).unwritten:
             lost.append("1 question and its answer" if count == 1 else f"{count} questions and their answers")
         if self.query_one(QuestionField).is_new:
             lost.append("a question that you have not asked")
+        if self._asking.many.status:
+            lost.append("the answers that the table still waits for")
         return lost
 
     def leave_field(self) -> None:
