@@ -23,6 +23,7 @@ import tomli_w
 from msgspec import Struct
 
 from looptop.engine.config import versions
+from looptop.engine.config.expected import must_be
 from looptop.engine.config.meanings import meanings
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
@@ -368,7 +369,7 @@ def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -
         value = value[int(part)] if isinstance(value, list | tuple) else value.get(part, "?")
     if isinstance(value, Mapping) and not text.startswith("Expected"):  # The message is about a whole table.
         return "", visible(text)
-    complaint = text[0].lower() + text[1:].replace("`", "")
+    complaint = must_be(text) or text[0].lower() + text[1:].replace("`", "")
     if text.startswith("Invalid enum value"):
         complaint = f"it must be one of: {', '.join(_choices(key, config_type))}"
     setting = re.sub(r"\[[^\]]*\]$", "", _named(key, data))

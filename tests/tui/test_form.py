@@ -103,7 +103,9 @@ async def test_a_value_is_typed_in_its_row(answers: QuickAnswers) -> None:
         form = form_of(app)
         form.table.go_to("training.learning_rate")
         await pilot.press("enter", *"fast")
-        await until(pilot, lambda: "expected float" in " ".join(shown(app).split()) and "✗ learning_rate" in shown(app))
+        await until(
+            pilot, lambda: "it must be a number" in " ".join(shown(app).split()) and "✗ learning_rate" in shown(app)
+        )
         assert form.query_one(ValueField).region.y == next(
             y for y, line in enumerate(shown(app).splitlines()) if "✗ learning_rate" in line
         ), "the field is in the setting's row"
