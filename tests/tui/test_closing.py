@@ -178,3 +178,18 @@ async def test_a_click_that_comes_when_all_screens_are_gone_is_dropped(answers: 
         finally:
             app._screen_stacks[app._current_mode].extend(screens)
         assert app.is_running
+
+
+async def test_what_waits_for_a_redraw_is_dropped_when_its_screen_closes(answers: QuickAnswers) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    calls: list[str] = []
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(app.screen, ModelPicker))
+        picker = app.screen
+        picker.call_after_refresh(calls.append, "before")
+        await until(pilot, lambda: bool(calls))
+        picker.call_after_refresh(calls.append, "closed")  # It would look for widgets that are gone.
+        picker.dismiss(None)
+        await until(pilot, lambda: not picker.is_running)
+    assert calls == ["before"]

@@ -106,13 +106,19 @@ class BaseScreen(Screen[Result]):
     """A screen that is not redrawn as a whole when the focus moves, and that closes only itself."""
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+    _is_dismissed = False
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
         """Closes the screen if it is the topmost one: a second click or key may come while it closes."""
         stack = self.app.screen_stack
         if len(stack) < 2 or stack[-1] is not self:
             return AwaitComplete()
+        self._is_dismissed = True
         return super().dismiss(result)
+
+    def call_after_refresh(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
+        """Makes a call after the next refresh, unless the screen is closed by then: its widgets are gone first."""
+        return super().call_after_refresh(lambda: None if self._is_dismissed else callback(*args, **kwargs))
 
     def on_resize(self, event: Resize) -> None:
         """Fits the screen to the terminal: whole, reduced (CSS class `-small`), or a sentence that it is too small."""
