@@ -127,7 +127,7 @@ class SampleCards(StyleCache, ScrollView, can_focus=True, inherit_bindings=False
 
     @property
     def detail(self) -> str:
-        """The card under the cursor in a few words."""
+        """The card under the cursor in words, what it does not show itself first: there are two lines for it."""
         if not self.samples or self._timeline is None:
             return ""
         sample = self.samples[self.cursor]
@@ -136,9 +136,9 @@ class SampleCards(StyleCache, ScrollView, can_focus=True, inherit_bindings=False
         known = self._timeline.outcomes.get(SampleKey.of(sample), {})
         over_time = f"right at {sum(known.values())} of {len(known)} evaluations{_since(known, self._timeline)}"
         return (
-            f"{self.cursor + 1} of {len(self.samples)}: {sample.question[:LONGEST]}"
+            f"{self.cursor + 1} of {len(self.samples)}: {over_time}.{problem}"
             f" Right: {answer_text(sample.truth[:LONGEST])}; answered: {answer_text(sample.answer[:LONGEST])}"
-            f" with {percent(sample.confidence).strip()}; {over_time}.{problem}"
+            f" with {percent(sample.confidence).strip()}. {sample.question[:LONGEST]}"
         )
 
     # Moving.
