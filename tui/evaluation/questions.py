@@ -62,7 +62,10 @@ class QuestionTable(Table):
                 f" Of the {one.neighbours} most similar images with this question {one.neighbours_agree}"
                 f" {'has' if one.neighbours_agree == 1 else 'have'} its answer as the right one."
             )
-        return f"{one.question} Right: {answer_text(one.truth)}; answered: {answer_text(one.answer)}.{neighbours}"
+        return (
+            f"{one.question} Right: {answer_text(one.truth)} with {share(one.truth_confidence, 1)};"
+            f" answered: {answer_text(one.answer)} with {share(one.confidence, 1)}.{neighbours}"
+        )
 
     def _row(self, row: int) -> Row:
         one = self.results[row]
