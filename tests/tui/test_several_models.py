@@ -192,4 +192,4 @@ def test_the_picker_shows_the_accuracy_of_a_kept_evaluation(tmp_path: Path, monk
         lambda: [ModelChoice("mine", "a folder", model), ModelChoice("other", "a folder", tmp_path)],
     )
     mine, other = measured_choices()
-    assert (mine.figure, other.figure) == ("50.0 % easy-vqa:test", "")
+    assert (mine.figure, other.figure) == ("50.00 % easy-vqa:test", "")

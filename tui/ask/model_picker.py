@@ -81,10 +81,11 @@ def _figure(choice: ModelChoice) -> str:
     from looptop.engine.journal.reader import Journal
     from looptop.engine.runs.folder import RunFolder
     from looptop.engine.vqa.evaluation.kept import latest
+    from looptop.engine.vqa.evaluation.text import share
 
     evaluation = latest(choice.path)
     if evaluation is not None:
-        return f"{100 * evaluation.accuracy.value:.1f} % {evaluation.data}"
+        return f"{share(evaluation.accuracy.value)} {evaluation.data}"
     run_id, _, checkpoint = choice.name.partition(":")
     run = RunFolder.named(run_id)
     if run is None:
@@ -92,12 +93,12 @@ def _figure(choice: ModelChoice) -> str:
     try:
         if not checkpoint:
             accuracy = run.summary().metrics.get("test_accuracy")
-            return "" if accuracy is None else f"{100 * accuracy:.1f} % test"
+            return "" if accuracy is None else f"{share(accuracy)} test"
         step = int(checkpoint.removeprefix("checkpoint-"))
         point = next(iter(Journal(run.db).values("eval_accuracy", step - 1, 1)), None)
     except (LooptopError, ValueError):
         return ""
-    return "" if point is None or point.step != step or point.value is None else f"{100 * point.value:.1f} % validation"
+    return "" if point is None or point.step != step or point.value is None else f"{share(point.value)} validation"
 
 
 class FilterField(Field):
@@ -159,7 +160,7 @@ class ModelPicker(Overlay[list[str]]):
             (f"{number} " if number else "  ", "$primary bold"),
             cell(choice.name, 22, "bold"),
             " ",
-            cell(choice.figure or "not measured", 26, "" if choice.figure else "$text-muted"),
+            cell(choice.figure or "not measured", 28, "" if choice.figure else "$text-muted"),
             " ",
             safe(choice.label, "$text-muted"),
         )
