@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from textual.containers import VerticalScroll
 from textual.widget import Widget
 
@@ -76,9 +75,8 @@ async def test_the_help_explains_the_pane_that_has_the_focus(answers: QuickAnswe
             await until(pilot, lambda: not isinstance(app.screen, Help))
 
 
-@pytest.mark.parametrize("size", [(40, 12), (80, 24)])
-async def test_a_long_explanation_is_scrolled(answers: QuickAnswers, size: tuple[int, int]) -> None:
-    async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=size) as pilot:
+async def test_a_long_explanation_is_scrolled(answers: QuickAnswers) -> None:
+    async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=(40, 12)) as pilot:
         await until(pilot, lambda: "1.png" in shown(app))
         await app.push_screen(Help(("evaluation",), PANES["figures-page"]))
         box = app.screen.query_one(VerticalScroll)

@@ -14,6 +14,7 @@ from looptop.tui.ask.screen import AskScreen
 from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.runs.screen import RunsScreen
+from looptop.tui.screens import palette
 from looptop.tui.screens.dialog import TextQuestion
 from looptop.tui.screens.palette import Palette, commands_of
 from looptop.tui.train.run_view import RunView
@@ -72,20 +73,21 @@ async def test_a_command_goes_to_its_screen_and_does_it_there(answers: QuickAnsw
         assert not notices(app)
 
 
-@pytest.mark.parametrize(
-    ("command", "sentence", "mode"),
-    [
-        ("Train: checkpoint (c)", "“checkpoint” works only in the view of a run", "train"),
-        ("PPO: best (t)", "“best” works only in a batch", "ppo"),
-        ("Charts: configurations (t)", "works only in the charts of runs", "ask"),
-        ("Runs: delete (D)", "there is no run to do this with", "runs"),
-    ],
-)
-async def test_what_cannot_be_done_is_a_sentence(answers: QuickAnswers, command: str, sentence: str, mode: str) -> None:
+async def test_what_cannot_be_done_is_a_sentence(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=SIZE) as pilot:
-        await choose(pilot, command)
-        await until(pilot, lambda: any(sentence in each for each in notices(app)))
-        assert app.current_mode == mode and len(notices(app)) == 1
+        for number, (command, sentence, mode, seconds) in enumerate(
+            (
+                ("Charts: configurations (t)", "works only in the charts of runs", "ask", 0.0),
+                ("Runs: delete (D)", "there is no run to do this with", "runs", 20.0),
+                ("Train: checkpoint (c)", "“checkpoint” works only in the view of a run", "train", 0.1),
+                ("PPO: best (t)", "“best” works only in a batch", "ppo", 0.1),
+            ),
+            start=1,
+        ):
+            monkeypatch.setattr(palette, "SETTLE_SECONDS", seconds)
+            await choose(pilot, command)
+            await until(pilot, lambda sentence=sentence: any(sentence in each for each in notices(app)))  # type: ignore[misc]
+            assert app.current_mode == mode and len(notices(app)) == number
 
 
 async def test_words_of_its_sentence_find_a_command(answers: QuickAnswers) -> None:

@@ -58,6 +58,8 @@ class Command(NamedTuple):
     def refusal(self) -> str:
         """Why it cannot be done."""
         where = KEY_CONTEXTS[self.context]
+        if where in (each.title for each in SCREENS.values()):
+            return f"{where} is not ready for “{self.action.label}” yet; try again in a moment"
         prefix = f"{SCREENS[self.screen_name].title}: " if self.screen_name else ""
         return f"{prefix}“{self.action.label}” works only {where[0].lower()}{where[1:]}; open that first"
 
