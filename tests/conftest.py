@@ -12,6 +12,8 @@ import hypothesis
 import psutil
 import pytest
 
+from tests import warm
+
 pytest_plugins = ["tests.slow"]
 
 # Read when torch is first imported. Tests start processes that compute beside them: threads that spin while they wait
@@ -37,6 +39,10 @@ def pytest_collection_finish() -> None:
     """Keeps what is imported out of garbage collection, which each training starts several times."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 10, 1000)
+
+
+warm.install()
 
 
 @pytest.fixture(autouse=True)

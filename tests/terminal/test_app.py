@@ -96,7 +96,7 @@ def test_a_signal_leaves_and_restores_the_terminal(number: signal.Signals) -> No
 
 
 def test_a_terminal_that_goes_away_ends_the_app_and_its_answering_process() -> None:
-    with Tty(PROGRAM) as tty:
+    with Tty([sys.executable, "-m", "looptop.tui.entry"]) as tty:
         tty.until("ready")
         children = psutil.Process(tty.pid).children(recursive=True)
         assert children

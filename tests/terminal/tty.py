@@ -19,8 +19,15 @@ from typing import Any
 import psutil
 import pyte
 
+from tests import warm
+
 LIMIT = 40.0
-MAIN = "from looptop.tui.entry import main; raise SystemExit(main())"
+MAIN = """
+import tests.warm
+tests.warm.install()
+from looptop.tui.entry import main
+raise SystemExit(main())
+"""
 PROGRAM = [sys.executable, "-c", MAIN]
 
 COLD = """
@@ -54,6 +61,7 @@ class Tty:
         self._stream = pyte.Stream(self.screen)
         self._held = ""
         self._decode = codecs.getincrementaldecoder("utf-8")("replace")
+        warm.start_server()
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))

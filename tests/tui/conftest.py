@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.css.stylesheet import Stylesheet
 
 from looptop.tui.forms import estimator
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.quick_estimates import QuickEstimates
+
+PARSE_RULES = Stylesheet._parse_rules
+PARSED: dict[Any, Any] = {}
 
 
 @pytest.fixture
@@ -46,6 +50,19 @@ def estimates(monkeypatch: pytest.MonkeyPatch) -> QuickEstimates:
     quick = QuickEstimates()
     monkeypatch.setattr(estimator, "make_process", lambda: quick)
     return quick
+
+
+@pytest.fixture(autouse=True)
+def parsed_styles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Style sheets are parsed once for all apps of this process, not by each app anew."""
+
+    def parse_rules(sheet: Stylesheet, css: str, *details: Any, **more: Any) -> Any:
+        key = (css, details, frozenset(more.items()), frozenset(sheet._variables.items()))
+        if key not in PARSED:
+            PARSED[key] = PARSE_RULES(sheet, css, *details, **more)
+        return PARSED[key]
+
+    monkeypatch.setattr(Stylesheet, "_parse_rules", parse_rules)
 
 
 Wait = Callable[[Any, Callable[[], object]], Awaitable[None]]

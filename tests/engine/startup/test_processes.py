@@ -67,8 +67,9 @@ def agree(run: RunFolder, wanted: RunFolder) -> None:
         ], name
 
 
-def companions_of(pid: int) -> list[psutil.Process]:
-    return [child for child in psutil.Process(pid).children() if "companions" in " ".join(child.cmdline())]
+def companions_of(folder: RunFolder) -> list[psutil.Process]:
+    words = {"looptop.engine.startup.companions", str(folder.path)}
+    return [each for each in psutil.process_iter(["cmdline"]) if words <= set(each.info["cmdline"] or [])]
 
 
 def test_two_processes_make_the_batches_that_one_makes(tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_a_run_of_two_processes_obeys_and_takes_its_companion_with_it(tmp_path: 
         eventually(lambda: last(Journal(folder.db), "loss").step == held + 1)
         eventually(lambda: folder.state() is RunState.PAUSED)
 
-        (companion,) = companions_of(owner.pid)
+        (companion,) = companions_of(folder)
         companion.send_signal(signal.SIGKILL)
         eventually(lambda: not folder.is_live())
         assert folder.state() is RunState.FAILED
@@ -170,7 +171,7 @@ def test_a_companion_does_not_outlive_a_run_that_is_killed(tmp_path: Path) -> No
     owner = folder.owner()
     assert owner is not None
     eventually(lambda: (last := Journal(folder.db).last("loss")) and last.step >= 1)
-    (companion,) = companions_of(owner.pid)
+    (companion,) = companions_of(folder)
     rendezvous = next(Path(word) for word in companion.cmdline() if word.endswith("rendezvous"))
     assert rendezvous.exists()
     os.kill(owner.pid, signal.SIGKILL)
