@@ -164,7 +164,7 @@ def _start_server() -> None:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind("\0" + address)
     listener.listen(64)
-    server = _Popen([sys.executable, "-m", "tests.warm", " " * _MAX_COMMAND], stdin=listener, cwd=ROOT)
+    server = _Popen([sys.executable, "-m", "tests.warm", " " * _MAX_COMMAND], stdin=listener.fileno(), cwd=ROOT)
     listener.close()
     os.environ[ADDRESS] = address
     atexit.register(server.kill)
@@ -277,7 +277,7 @@ def _show_command(words: list[str]) -> None:
 def _output(number: int, errors: str, by_line: bool, unbuffered: bool) -> io.TextIOWrapper:
     """Standard output or error, as Python makes it when it starts."""
     raw = io.FileIO(number, "w", closefd=False)
-    binary = cast("io.BufferedIOBase", raw if unbuffered else io.BufferedWriter(raw))
+    binary = cast("io.BufferedWriter", raw if unbuffered else io.BufferedWriter(raw))
     return io.TextIOWrapper(binary, "utf-8", errors, line_buffering=by_line, write_through=unbuffered)
 
 

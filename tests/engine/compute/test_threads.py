@@ -18,12 +18,13 @@ from looptop.engine.compute import threads
 from looptop.engine.compute.device import pick
 from looptop.engine.compute.threads import cpu_threads
 from looptop.engine.config import override, preset
+from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.context import RunContext
+from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.host import launch
 from looptop.engine.startup.run import Run, resume, start
-from tests.factories.processes import going, program
 from tests.factories.runs import Steps, config
 from tests.support import eventually
 
@@ -104,31 +105,34 @@ def test_a_run_resumed_with_fewer_cores_than_threads_says_that_its_figures_may_d
     assert warnings == ["CPU threads: 2, before: 4; results may differ by rounding from here on"]
 
 
-def test_a_seeded_ppo_run_has_the_same_figures_alone_and_beside_others(launched: list[RunFolder]) -> None:
+def test_a_seeded_ppo_run_has_the_same_figures_alone_and_beside_others() -> None:
     # One thread for each core (the preset has one); in batches of this size another number of threads rounds
     # sums in another way.
     small = ["training.threads=0", "batch_size=8", "mini_batch_size=8", "max_new_tokens=12", "held_out=8"]
-    chosen = override(preset("tiny", "ppo"), [*small, "max_steps=3", "eval_steps=1000"])
-    alone = figures(start(chosen))
-    neighbour = launch(config(), program())
-    launched.append(neighbour)
-    going(neighbour)
+    chosen = override(preset("tiny", "ppo"), [*small, "max_steps=4", "eval_steps=1000"])
+    alone = figures(launch(chosen))
+    neighbour = launch(override(chosen, ["max_steps=1000000", "eval_steps=1000000"]))
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
         try:
-            beside = figures(start(chosen))
+            eventually(lambda: Journal(neighbour.db).last("loss"), limit=300)
+            beside = figures(launch(chosen))
+            assert neighbour.is_live()
         finally:
             busy.kill()
-    assert neighbour.is_live()
+            send(neighbour, "stop", by="test", checkpoint=False)
+            eventually(lambda: not neighbour.is_live())
     assert alone == beside
-    assert len(alone["ppo/loss/total"]) == 3
+    assert len(alone["ppo/loss/total"]) == 4
 
 
-def figures(run: Run) -> dict[str, list[float | None]]:
+def figures(folder: RunFolder) -> dict[str, list[float | None]]:
     """Every metric of a run that does not depend on the clock, once it has finished."""
-    assert run.wait(300) is RunState.FINISHED
+    eventually(lambda: not folder.is_live(), limit=300)
+    assert folder.state() is RunState.FINISHED
+    journal = Journal(folder.db)
     return {
-        name: [point.value for point in run.journal.values(name)]
-        for name in run.journal.names()
+        name: [point.value for point in journal.values(name)]
+        for name in journal.names()
         if not name.startswith(("time/", "train_")) and not name.endswith(("_runtime", "_per_second", "seconds_left"))
     }
 

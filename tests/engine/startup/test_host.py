@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from looptop.engine.config import override
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
@@ -18,7 +17,6 @@ from looptop.engine.runs.checkpoint import is_complete
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.host import launch, relaunch
-from looptop.engine.startup.run import start
 from tests.factories.processes import going, process_of, program, python, read_line
 from tests.factories.runs import config
 from tests.support import eventually, wait_taken
@@ -187,17 +185,20 @@ def test_a_process_that_does_not_start_is_reported_with_its_reason() -> None:
         launch(config(), [sys.executable, "-c", ""])
 
 
-def test_the_real_program_takes_its_lock_before_torch_is_there() -> None:
+def test_the_real_program_takes_its_lock_before_torch_is_there(launched: list[RunFolder], tmp_path: Path) -> None:
     code = """
         import sys
         import looptop.engine.startup.host, looptop.engine.startup.worker
         print(sorted({"torch", "transformers", "datasets", "psutil", "textual"} & set(sys.modules)))
     """
     assert python(code).communicate()[0].strip() == "[]"
+    import msgspec
 
-
-def test_data_that_only_the_run_opens_fail_it_with_their_path(tmp_path: Path) -> None:
-    (tmp_path / "table.jsonl").write_text("{}\n")
-    run = start(override(config(), [f"data.source={tmp_path}"]))
-    assert run.wait(60) is RunState.FAILED
-    assert str(tmp_path) in run.reason
+    (tmp_path / "table.jsonl").write_text("{}\n")  # Only the run opens it.
+    data = msgspec.structs.replace(config().data, source=str(tmp_path))
+    wrong = msgspec.structs.replace(config(), data=data)
+    folder = launch(wrong)
+    launched.append(folder)
+    eventually(lambda: not folder.is_live())
+    assert folder.state() is RunState.FAILED
+    assert str(tmp_path) in folder.summary().reason
