@@ -34,6 +34,7 @@ from looptop.tui.terminal.key_order import KeyDone, KeyOrder, is_key_input
 from looptop.tui.text import VisibleLines
 from looptop.tui.themes import DARK, LIGHT, first_theme
 from looptop.tui.widgets.bars import refresh_top_lines
+from looptop.tui.widgets.notices import Notices
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -102,14 +103,13 @@ class LooptopApp(App[str]):
         elif self.kept.state.screen in MAIN_SCREENS:
             self.DEFAULT_MODE = self.kept.state.screen  # type: ignore[misc]
         super().__init__(**options)
-        self._opened_on = attach
-        self._make_process = make_process
-        self._make_evaluator = make_evaluator
-        self._drawn_on = drawn_on
+        self._opened_on, self._drawn_on = attach, drawn_on
+        self._make_process, self._make_evaluator = make_process, make_evaluator
         self.graphics = GraphicsLayer(self)
         self._visible_lines = VisibleLines()
         self._key_order = KeyOrder(self)
         self._going = asyncio.Lock()  # until a screen has its widgets: a second call would not reach them
+        self._notifications = Notices()
         self.started_here: list[RunFolder] = []
         """Runs that were started or resumed in this app."""
         self._events_wanted = asyncio.Event()  # before the next interval has passed

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from textual.content import Content
 from textual.events import Click, Key, MouseMove
 from textual.widgets import Input, OptionList
+from textual.widgets._toast import Toast, ToastRack
 
 from looptop.engine.cli import main as cli
 from looptop.tui import entry
@@ -19,6 +21,7 @@ from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.curves import FIRST, Curve
 from looptop.tui.plots.spec import ChartSpec, Line
 from looptop.tui.plots.wall_layout import Room
+from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.screens.base import MainScreen, Overlay
 from looptop.tui.screens.dialog import Question
 from looptop.tui.screens.help import Help
@@ -193,3 +196,23 @@ async def test_what_waits_for_a_redraw_is_dropped_when_its_screen_closes(answers
         picker.dismiss(None)
         await until(pilot, lambda: not picker.is_running)
     assert calls == ["before"]
+
+
+@pytest.mark.parametrize("left", [-0.006, 0.01, 60.0])
+async def test_a_notice_that_is_about_to_expire_is_not_shown_on_the_next_screen(
+    answers: QuickAnswers, left: float
+) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        app.notify("almost over", timeout=6)
+        await until(pilot, lambda: bool(app.screen.query(Toast)))
+        (notice,) = app._notifications
+        notice.raised_at = time.time() - notice.timeout + left
+        await pilot.press("4")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        if left > 1:
+            await until(pilot, lambda: bool(app.screen.query(Toast)))
+        else:
+            await until(pilot, lambda: bool(app.screen.query(ToastRack)))
+            await pilot.pause()
+            assert not app.screen.query(Toast)
