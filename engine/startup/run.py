@@ -23,6 +23,7 @@ from looptop.engine.runs.control import Control, send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.trust import require_trust
 from looptop.engine.startup.changes import changed_config
+from looptop.engine.startup.preflight import refuse_unusable_data
 from looptop.engine.startup.sources import with_checked_sources
 from looptop.engine.startup.worker import RunThread
 from looptop.engine.text import visible
@@ -195,8 +196,8 @@ def lock_for_resume(
     """Takes the lock of a run that can be resumed with these changes of its configuration.
 
     Raises:
-        LooptopError: It is live, finished and not prolonged, or cannot be read; a setting cannot be changed; or it
-            would start something that nobody has agreed to.
+        LooptopError: It is live, finished and not prolonged, or cannot be read; a setting cannot be changed; its data
+            cannot be used; or it would start something that nobody has agreed to.
     """
     folder.refuse_unsafe()
     folder.config()
@@ -206,7 +207,8 @@ def lock_for_resume(
         raise LooptopError(f"{folder.id} is running on {visible(owner.host) if owner else 'another host'}")
     lock = RunLock(folder.lock, folder.id).acquire(heartbeat=heartbeat)
     try:
-        changed_config(folder, settings)
+        # Without its data it could only fail, and a finished run would no longer be finished.
+        refuse_unusable_data(changed_config(folder, settings))
     except BaseException:
         lock.release()
         raise

@@ -90,3 +90,14 @@ def test_a_stopped_run_is_resumed_with_other_settings() -> None:
     run = resume(folder.id, Steps(3), settings=["eval_strategy=steps", "eval_steps=7"])
     assert run.wait() is RunState.FINISHED
     assert folder.config().training.eval_steps == 7
+
+
+def test_a_finished_run_stays_so_where_its_data_are_gone(tmp_path: Path) -> None:
+    folder = finished()
+    settings = folder.settings()
+    settings["data"]["source"] = str(tmp_path / "gone")
+    folder.write_settings(settings)
+    with pytest.raises(LooptopError, match=r"there is no data .*gone"):
+        resume(folder.id, Steps(20), settings=["num_train_epochs=20"])
+    assert folder.state() is RunState.FINISHED and not folder.is_live()
+    assert folder.config().training.num_train_epochs == 10
