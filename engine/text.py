@@ -56,3 +56,8 @@ def visible_answer(text: str) -> str:
 def join_text(parts: Sequence[str], last: str) -> str:
     """The parts as one text, with a word before the last: "a, b or c"."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: "1 image", "2,000 images"."""
+    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -27,7 +27,7 @@ from looptop.engine.cli.output import cut, duration, note, probability, quiet_li
 from looptop.engine.cli.progress import Progress, Status, progress_on
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.paths import path_of
-from looptop.engine.text import visible, visible_answer
+from looptop.engine.text import counted, visible, visible_answer
 from looptop.engine.vqa.answer_records import Doubt, UnfamiliarImage
 from looptop.engine.vqa.data.official_files import check_writable
 from looptop.engine.vqa.doubt_text import doubt_name, doubt_text, not_judged_text
@@ -99,7 +99,7 @@ def ask_folder(folder: str, question: str, model: str, device: str, out: str, as
             }
         )
     elif target is not None:
-        say(f"{len(answered):,} of {len(images):,} images answered, in {visible(target)}")
+        say(f"{len(answered):,} of {counted(len(images), 'image')} answered, in {visible(target)}")
     else:
         _print(answered, root)
     return 0
@@ -216,7 +216,7 @@ def _print(entries: Sequence[Entry], root: Path) -> None:
     words = [f"{count:,} {visible_answer(answer)}" for answer, count in counts[:MAX_COUNTED]]
     if others := sum(count for _, count in counts[MAX_COUNTED:]):
         words.append(f"{others:,} other answers")
-    say(f"{len(entries):,} images: {', '.join(words)}")
+    say(f"{counted(len(entries), 'image')}: {', '.join(words)}")
     if not_judged := {check for entry in entries for check in entry.answer.not_judged}:
         say(f"{not_judged_text(sorted(not_judged, reverse=True))}; `looptop calibrate` can add that")
 

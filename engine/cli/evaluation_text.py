@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from looptop.engine.cli.output import cut, percent, safe_lines, table
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.engine.times import local_time
 from looptop.engine.vqa.confusion import Confusion
 from looptop.engine.vqa.evaluation.comparison import Comparison
@@ -29,15 +29,15 @@ MAX_CONFUSIONS = 10
 def evaluation_lines(evaluation: Evaluation, report: Report) -> Iterator[str]:
     """The report on one model."""
     accuracy = evaluation.accuracy
-    yield f"{percent(accuracy.value, 2)} of {accuracy.questions:,} questions of {visible(evaluation.data)}"
-    of = str(evaluation.checkpoint)
-    yield f"{visible(evaluation.model)}{f', {of}' if of else ''}; {accuracy.images:,} images; {_when(evaluation)}"
+    yield f"{percent(accuracy.value, 2)} of {counted(accuracy.questions, 'question')} of {visible(evaluation.data)}"
+    of, images = str(evaluation.checkpoint), counted(accuracy.images, "image")
+    yield f"{visible(evaluation.model)}{f', {of}' if of else ''}; {images}; {_when(evaluation)}"
     yield ""
-    counted = f"most frequent answer in {visible(evaluation.training_data)}" if evaluation.training_data else ""
+    most_frequent = f"most frequent answer in {visible(evaluation.training_data)}" if evaluation.training_data else ""
     rows = [
         ("accuracy", evaluation.accuracy, "official VQA accuracy"),
         ("exact", evaluation.exact, "the right answer letter by letter"),
-        ("question only", evaluation.question_only, counted or "no training data is known"),
+        ("question only", evaluation.question_only, most_frequent or "no training data is known"),
         ("shuffled images", evaluation.shuffled, "the model sees another question's image"),
     ]
     yield from table(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looptop.engine.text import visible, visible_answer
+from looptop.engine.text import counted, visible, visible_answer
 
 
 @given(st.text())
@@ -37,3 +37,8 @@ def test_an_escape_sequence_is_shown_and_lines_are_kept_where_asked_for() -> Non
 @pytest.mark.parametrize(("text", "shown"), [("", "(empty)"), (" \n", "(empty)"), ("red", "red"), ("\x1b", "␛")])
 def test_an_empty_answer_is_said_to_be_so(text: str, shown: str) -> None:
     assert visible_answer(text) == shown
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 images"), (1, "1 image"), (2000, "2,000 images")])
+def test_numbers_of_things(number: int, text: str) -> None:
+    assert counted(number, "image") == text

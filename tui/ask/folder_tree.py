@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from looptop.engine.text import counted
 from looptop.tui.ask.image_rows import FolderRow, ImageRow, Row
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Node:
             return self.problem
         if not self.is_open and not self.is_whole:
             return ""
-        counts = [_count(len(self.images), "image"), *([_count(len(self.folders), "folder")] if self.folders else [])]
+        counts = [counted(len(self.images), "image"), *([counted(len(self.folders), "folder")] if self.folders else [])]
         return ", ".join(counts) if self.is_whole else f"reading… {counts[0]}"
 
 
@@ -128,7 +129,3 @@ class FolderTree:
                 if name.lower().startswith(prefix):
                     return start + position
         return None
-
-
-def _count(number: int, what: str) -> str:
-    return f"1 {what}" if number == 1 else f"{number:,} {what}s"

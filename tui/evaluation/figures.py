@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 from textual.binding import BindingType
 from textual.events import Resize
 
+from looptop.engine.text import counted
 from looptop.engine.vqa.evaluation.groups import Group
 from looptop.engine.vqa.evaluation.records import Estimate, Evaluation
 from looptop.engine.vqa.evaluation.report import Report
@@ -170,8 +171,9 @@ def _estimate(name: str, estimate: Estimate | None, meaning: str, style: str = "
 def _group(field: str, group: Group) -> Figure:
     name = answer_text(group.name) if field == "truth" else group.name or "(no type)"
     meaning = (
-        f"{name}: {share(group.accuracy.value)} of {group.accuracy.questions:,} questions about"
-        f" {group.accuracy.images:,} images, exact {share(group.exact)}, mean confidence {share(group.confidence)}."
+        f"{name}: {share(group.accuracy.value)} of {counted(group.accuracy.questions, 'question')} about"
+        f" {counted(group.accuracy.images, 'image')}, exact {share(group.exact)}, mean confidence"
+        f" {share(group.confidence)}."
         " Enter shows the images, wrong answers first."
     )
     key = GroupKey(field, group.name)

@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.progress import progress_text
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.engine.times import local_time
 from looptop.tui.actions import SCREENS, bindings
 from looptop.tui.background import in_thread, work
@@ -349,8 +349,8 @@ def head_of(evaluation: Evaluation, width: int) -> Content:
     parts = [
         f"{of} · {visible(evaluation.data)}{limit}",
         f" · {local_time(evaluation.when, '%Y-%m-%d %H:%M')}",
-        f" · {evaluation.accuracy.questions:,} questions",
-        f" about {evaluation.accuracy.images:,} images",
+        f" · {counted(evaluation.accuracy.questions, 'question')}",
+        f" about {counted(evaluation.accuracy.images, 'image')}",
         f" · {evaluation.left_out:,} left out" if evaluation.left_out else "",
     ]
     while len(parts) > 1 and len("".join(parts)) > width:
