@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -26,6 +27,8 @@ class StepJournal(TrainerCallback):
         self.trainer = trainer
         self.learning_rate = 0.0
         self.since = 0.0
+        self.cpu_since = 0.0
+        """The process's CPU time when the step began."""
         self.steps = 0
         self.seconds = 0.0
         self.evaluated = 0
@@ -36,6 +39,7 @@ class StepJournal(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kw: Any) -> None:
         """Starts the clock, which stops while the run is paused."""
         self.since = self.trainer.context.running_seconds()
+        self.cpu_since = time.process_time()
         self.trainer.loading_seconds = 0.0
         self.trainer.context.progress.end()
         # Set here, because Trainer reads a step's samples before it calls `on_step_begin`.
@@ -84,10 +88,12 @@ class StepJournal(TrainerCallback):
         trainer.step_loss = 0.0
         if trainer.loss_sum is not None:
             trainer.loss_sum += values["loss"]
-        self._judge(state.global_step, took, now)
+        cpu = time.process_time()
+        cpu_took, self.cpu_since = cpu - self.cpu_since, cpu
+        self._judge(state.global_step, took, cpu_took, now)
         trainer.context.activity = trainer.step_activity(state.global_step + 1)
 
-    def _judge(self, step: int, took: float, now: float) -> None:
+    def _judge(self, step: int, took: float, cpu_took: float, now: float) -> None:
         """Has the run's speed and what is left of the machine judged."""
         trainer = self.trainer
         loading, trainer.loading_seconds = trainer.loading_seconds, 0.0
@@ -95,7 +101,8 @@ class StepJournal(TrainerCallback):
         if alerts is None:
             return
         work, unit = trainer.work_of_a_step()
-        alerts.on_timing(Timing(step, took, loading, work, unit))
+        cpu_seconds = cpu_took if trainer.context.torch_device == "cpu" else 0.0
+        alerts.on_timing(Timing(step, took, loading, work, unit, cpu_seconds))
         if now >= self.next_check:
             self.next_check = now + RESOURCE_SECONDS
             alerts.on_resources(_resources(trainer))

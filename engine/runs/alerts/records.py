@@ -51,6 +51,8 @@ class Timing(Struct, frozen=True):
     work: float
     """What the step trained on, in `unit`."""
     unit: str = "samples"
+    cpu_seconds: float = 0.0
+    """CPU time that the run's process had meanwhile; 0 if the run does not compute on the CPU."""
 
 
 class Resources(Struct, frozen=True):

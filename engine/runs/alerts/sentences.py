@@ -49,10 +49,14 @@ def _values(alert: Alert, name: str, other: str) -> str:
 
 def _throughput(alert: Alert) -> str:
     now, best, unit = alert.figures["now"], alert.figures["best"], alert.metric
-    return (
+    slow = (
         f"training has slowed down to {100 * now / best:.0f} % of its best: {now:.4g} {unit} a second at step"
         f" {alert.step:,}, {best:.4g} at best"
     )
+    if "cores" not in alert.figures:
+        return slow
+    cores, best_cores = alert.figures["cores"], alert.figures["best_cores"]
+    return f"{slow}; other programs take the cores: it gets {cores:.2g} of them now and had {best_cores:.2g} then"
 
 
 def _least(alert: Alert) -> str:

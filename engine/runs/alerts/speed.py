@@ -31,6 +31,8 @@ class _Pace(NamedTuple):
     """Work a second, of the median step."""
     waiting: float
     """The share of the time that the steps waited for their data."""
+    cores: float
+    """How many cores the run had while it computed, on average; 0 if that is not known."""
 
 
 class _Paces:
@@ -49,7 +51,10 @@ class _Paces:
         steps, seconds = self._steps, self._seconds
         self._steps, self._seconds = [], 0.0
         throughput = statistics.median(step.work / step.seconds for step in steps)
-        return _Pace(throughput, sum(step.loading_seconds for step in steps) / seconds)
+        loading = sum(step.loading_seconds for step in steps)
+        computing = seconds - loading
+        cores = sum(step.cpu_seconds for step in steps) / computing if computing > 0 else 0.0
+        return _Pace(throughput, loading / seconds, cores)
 
 
 class Throughput(Rule):
@@ -60,6 +65,8 @@ class Throughput(Rule):
         self._before: float | None = None
         self._best = 0.0
         """The best throughput of two blocks in a row."""
+        self._best_cores = 0.0
+        """The cores that the run had then."""
         self._slow = 0
 
     def on_timing(self, timing: Timing) -> Iterable[Alert]:
@@ -68,11 +75,13 @@ class Throughput(Rule):
         if pace is None:
             return
         self._slow = self._slow + 1 if pace.throughput < FALLEN * self._best else 0
-        if self._before is not None:
-            self._best = max(self._best, min(self._before, pace.throughput))
+        if self._before is not None and (both := min(self._before, pace.throughput)) > self._best:
+            self._best, self._best_cores = both, pace.cores
         self._before = pace.throughput
         if self._slow >= BLOCKS_SLOW:
             figures = {"now": pace.throughput, "best": self._best}
+            if pace.cores < FALLEN * self._best_cores:  # It would compute as fast as ever, but others take the cores.
+                figures |= {"cores": pace.cores, "best_cores": self._best_cores}
             yield Alert(AlertCode.THROUGHPUT_FALLEN, timing.step, figures, timing.unit)
 
 

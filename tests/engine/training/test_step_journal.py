@@ -16,7 +16,7 @@ class Clock:
     """A run whose time the test sets; it stands while the run is paused."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now = self.cpu = 0.0
         self.timings: list[Timing] = []
         self.checked: list[int] = []
 
@@ -34,6 +34,7 @@ def journal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> StepJournal:
         progress=SimpleNamespace(end=lambda: None),
         journal=SimpleNamespace(metrics=lambda step, values: None),
         alerts=alerts,
+        torch_device="cpu",
     )
     trainer: Any = SimpleNamespace(
         context=context,
@@ -47,6 +48,7 @@ def journal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> StepJournal:
         work_of_a_step=lambda: (32.0, "samples"),
         step_values=dict,
     )
+    monkeypatch.setattr("looptop.engine.training.step_journal.time.process_time", lambda: clock.cpu)
     monkeypatch.setattr(step_journal, "_resources", lambda trainer: len(clock.timings))
     return StepJournal(trainer)
 
@@ -60,18 +62,25 @@ def test_only_the_step_itself_counts(clock: Clock, journal: StepJournal) -> None
     journal.on_train_begin(anything, state(0), anything)
     for step in (1, 2):
         clock.now += 2.0
+        clock.cpu += 1.5
         journal.trainer.loading_seconds += 0.5
         journal.on_step_end(anything, state(step), anything)
     clock.now += 60.0  # an evaluation, and what it reads
+    clock.cpu += 55.0
     journal.trainer.loading_seconds += 50.0
     journal.on_evaluate(anything, state(2), anything)
     clock.now += 3.0
+    clock.cpu += 2.5
     journal.on_step_end(anything, state(3), anything)
     assert clock.timings == [
-        Timing(1, 2.0, 0.5, 32.0, "samples"),
-        Timing(2, 2.0, 0.5, 32.0, "samples"),
-        Timing(3, 3.0, 0.0, 32.0, "samples"),
+        Timing(1, 2.0, 0.5, 32.0, "samples", 1.5),
+        Timing(2, 2.0, 0.5, 32.0, "samples", 1.5),
+        Timing(3, 3.0, 0.0, 32.0, "samples", 2.5),
     ]
+    journal.trainer.context.torch_device = "cuda:0"
+    clock.cpu += 1.0
+    journal.on_step_end(anything, state(4), anything)
+    assert clock.timings[-1].cpu_seconds == 0.0, "on a GPU, CPU time says nothing about speed"
 
 
 def test_disk_and_gpu_are_looked_at_now_and_then(clock: Clock, journal: StepJournal) -> None:

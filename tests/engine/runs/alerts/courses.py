@@ -92,13 +92,24 @@ def resumed(values: Values, at: int, *, kind: str = "vqa", **facts: Any) -> list
     return [(code, step) for code, step, _ in [*first.alerts, *second.alerts]]
 
 
-def timed(throughputs: Sequence[float], *, loading: float = 0.0, kind: str = "vqa", **options: Any) -> Raised:
-    """The alerts of a run with these numbers of samples a second, in steps of 100 samples."""
+def timed(
+    throughputs: Sequence[float],
+    *,
+    loading: float = 0.0,
+    cores: Callable[[float], float] = lambda throughput: 0.0,
+    kind: str = "vqa",
+    **options: Any,
+) -> Raised:
+    """The alerts of a run with these numbers of samples a second, in steps of 100 samples.
+
+    `cores` is how many cores the run has while it computes, by its throughput.
+    """
     raised = Raised()
     alerts = Alerts(raised, kind, **options)
     for step, throughput in enumerate(throughputs, 1):
         seconds = 100 / throughput
-        alerts.on_timing(Timing(step, seconds, loading * seconds, 100.0))
+        cpu_seconds = cores(throughput) * (1 - loading) * seconds
+        alerts.on_timing(Timing(step, seconds, loading * seconds, 100.0, cpu_seconds=cpu_seconds))
     return raised
 
 
