@@ -6,6 +6,7 @@ Weights, gradients and Adam's two moments follow from the numbers of parameters;
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import psutil
@@ -13,14 +14,17 @@ import torch
 
 from looptop.engine.compute.device import Device, pick
 from looptop.engine.config import RunConfig
-from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.config.ppo import PpoRunConfig, QueryConfig
 from looptop.engine.config.vqa import VqaRunConfig
+from looptop.engine.errors import LooptopError
 from looptop.engine.estimates.records import MemoryEstimate
 from looptop.engine.machine.free_memory import free_bytes
 from looptop.engine.models.memory import BYTES_PER_NUMBER, MOMENTS_PER_WEIGHT, ModelSize
 from looptop.engine.models.step_memory import StepMemory
+from looptop.engine.ppo import data
+from looptop.engine.ppo.loading import load_tokenizer
 from looptop.engine.ppo.model_sizes import ppo_sizes
-from looptop.engine.ppo.step_memory import ppo_step_memory
+from looptop.engine.ppo.step_memory import batch_shape, ppo_step_memory
 from looptop.engine.vqa.configuration import frozen_parts
 from looptop.engine.vqa.data.counts import DataCounts
 from looptop.engine.vqa.model import VqaModel
@@ -31,6 +35,10 @@ from looptop.engine.vqa.step_memory import BatchShape, patches, vqa_step_memory
 
 USUAL_TOKENS = 16, 3
 """Tokens of the longest question and answer of a batch, if the data does not tell."""
+
+
+QUERIES_COUNTED = 500
+"""So many queries of a PPO run are tokenised to learn how long they are."""
 
 
 def estimate_memory(config: RunConfig, counts: DataCounts | None, program: int) -> MemoryEstimate:
@@ -55,7 +63,11 @@ def estimate_memory(config: RunConfig, counts: DataCounts | None, program: int) 
         step = vqa_step_memory(config.model, shape, accumulates=accumulates, precision=device.precision, on_cpu=on_cpu)
     elif isinstance(config, PpoRunConfig):
         sizes = ppo_sizes(config)
-        step = ppo_step_memory(config, precision=device.precision, on_cpu=on_cpu)
+        of_batch = batch_shape(config, longest_query(config.data, config.model.policy, training.seed))
+        step = ppo_step_memory(config, of_batch, precision=device.precision, on_cpu=on_cpu)
+        if config.model.lora_rank:
+            adapters = step.gradients // BYTES_PER_NUMBER
+            sizes.append(ModelSize("the adapters", adapters, trained=adapters))
     else:
         raise NotImplementedError(config.kind)
     return _together(sizes, step, device, training.optim, features, program)
@@ -114,6 +126,16 @@ def _vqa_batch(config: VqaRunConfig, counts: DataCounts | None) -> tuple[BatchSh
     image, text = 0 < image_bytes <= room, 0 < text_bytes <= room
     shape = BatchShape(rows, questions, answers, kept_image=image, kept_text=text)
     return shape, (image_bytes if image else 0) + (text_bytes if text else 0)
+
+
+@functools.lru_cache(maxsize=4)
+def longest_query(source: QueryConfig, policy: str, seed: int) -> int | None:
+    """Tokens of the longest of some queries, spread evenly over the data; None if they cannot be read here."""
+    try:
+        queries = data.load(source, load_tokenizer(policy), source.max_query_tokens, seed).train
+    except LooptopError:
+        return None
+    return max(len(queries[row].ids) for row in range(0, len(queries), max(1, len(queries) // QUERIES_COUNTED)))
 
 
 def _meta(config: VqaRunConfig) -> VqaModel:

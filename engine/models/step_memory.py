@@ -126,6 +126,27 @@ def step_memory(
     )
 
 
+def stages_memory(build: Callable[[], tuple[nn.Module, Iterator[object]]], *, precision: str = "fp32") -> list[int]:
+    """The most memory, in bytes, that each stage of a computation without gradients takes at once besides weights.
+
+    Args:
+        build: Makes the model, and an iterator that computes the stages one after another.
+        precision: As for `step_memory`.
+
+    Raises:
+        Exception: The model does something that needs values.
+    """
+    peaks = []
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model, stages = build()
+        trace = MemoryTrace(model)
+        with torch.no_grad(), trace, _autocast(precision):
+            for _ in stages:
+                peaks.append(trace.most)
+                trace.most = trace.held
+    return peaks
+
+
 def _bytes(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 

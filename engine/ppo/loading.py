@@ -80,7 +80,7 @@ def load_policy_and_reference(
     reference = _load_named("reference", config.reference, device, config.kernels) if config.reference else None
     if not config.lora_rank:
         return policy, policy, Frozen(reference or copy.deepcopy(policy))
-    adapted = _add_adapters(policy, config)
+    adapted = add_adapters(policy, config)
     return adapted, inner(adapted), Frozen(reference) if reference is not None else AdapterOff(adapted)
 
 
@@ -124,8 +124,12 @@ def _load_named(role: str, name: str, device: torch.device | str, kernels: Kerne
         ) from None
 
 
-def _add_adapters(policy: Policy, config: PolicyConfig) -> nn.Module:
-    """The policy wrapped with new, untrained adapters."""
+def add_adapters(policy: Policy, config: PolicyConfig) -> nn.Module:
+    """The policy wrapped with new, untrained adapters.
+
+    Raises:
+        LooptopError: `peft` is not installed, or the policy has no such layers.
+    """
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError:

@@ -174,12 +174,8 @@ def sample(policy: Policy, query_ids: Tensor, query_mask: Tensor, numbers: Tenso
     columns: list[tuple[Tensor, ...]] = []
     for column in range(numbers.shape[1]):
         states = decoder.next_states(tokens)
-        log_distribution = policy.logits(states).float().log_softmax(-1)
-        cumulative = log_distribution.exp().cumsum(-1, dtype=torch.float64)
-        threshold = numbers[:, column : column + 1] * cumulative[:, -1:]
-        tokens = (cumulative <= threshold).sum(-1).clamp(max=cumulative.shape[-1] - 1)
-        logprobs, values = token_logprobs(log_distribution, tokens), policy.v_head(states).float()
-        columns.append((tokens, unfinished, logprobs, values, entropy(log_distribution)))
+        tokens, *figures = draw(policy, states, numbers[:, column : column + 1])
+        columns.append((tokens, unfinished, *figures))
         unfinished = unfinished & (tokens != end_id)
         if not unfinished.any():
             break
@@ -187,6 +183,24 @@ def sample(policy: Policy, query_ids: Tensor, query_mask: Tensor, numbers: Tenso
     output = PolicyOutput(*(torch.where(mask, part, 0.0) for part in (logprobs, values, entropies)))
     rows = [row[kept].tolist() for row, kept in zip(ids.cpu(), mask.cpu(), strict=True)]
     return Responses(rows, [row[-1] == end_id for row in rows], output)
+
+
+def draw(policy: Policy, states: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Draws the next token of each response.
+
+    Args:
+        policy: The model.
+        states: The decoder's last states, `[batch, hidden size]`.
+        numbers: `[batch, 1]`, from 0 to 1.
+
+    Returns:
+        The tokens, their log-probabilities, values and entropies, `[batch]` each.
+    """
+    log_distribution = policy.logits(states).float().log_softmax(-1)
+    cumulative = log_distribution.exp().cumsum(-1, dtype=torch.float64)
+    threshold = numbers * cumulative[:, -1:]
+    tokens = (cumulative <= threshold).sum(-1).clamp(max=cumulative.shape[-1] - 1)
+    return tokens, token_logprobs(log_distribution, tokens), policy.v_head(states).float(), entropy(log_distribution)
 
 
 @torch.no_grad()

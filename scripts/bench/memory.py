@@ -1,8 +1,9 @@
 """How near the form's memory estimate is to what a run then takes: `python -m scripts.bench memory`.
 
-Each case is estimated, and then trained for a few steps in a process of its own, under PyTorch's profiler. It records
-every allocation of torch from the beginning of training. Resident memory would not do: malloc reuses what loading has
-freed. The book's three models are built from their configurations with random weights, so nothing is downloaded.
+Each case is estimated, and then trained for a few steps in a process of its own, under PyTorch's profiler (VQA) or a
+`MemoryTrace` of its real tensors (PPO). They record every allocation of torch from the beginning of training.
+Resident memory would not do: malloc reuses what loading has freed. The book's three models are built from their
+configurations with random weights, so nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ CASES = {
         [*BOOK, "per_device_train_batch_size=16", "fusion=tokens", "freeze=encoders", "keep_features=false"],
     ),
 }
+PPO = ["max_steps=50", "eval_steps=1000"]
+PPO_CASES = {
+    "PPO tiny": PPO,
+    "PPO tiny, kernels of transformers": [*PPO, "kernels=transformers"],
+    "PPO tiny, adapters of rank 8": [*PPO, "lora_rank=8"],
+    "PPO tiny, adapters of rank 8, kernels of transformers": [*PPO, "lora_rank=8", "kernels=transformers"],
+}
 MIB = 2**20
 
 
@@ -40,14 +48,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["LOOPTOP_HOME"] = folder
         parts = make_parts(Path(folder) / "parts")
-        for name, (preset, settings) in CASES.items():
-            chosen = [*settings, *(parts if preset == "book" else [])]
-            config = configuration.override(configuration.preset(preset), chosen)
+        cases = {
+            name: configuration.override(
+                configuration.preset(preset), [*settings, *(parts if preset == "book" else [])]
+            )
+            for name, (preset, settings) in CASES.items()
+        } | {
+            name: configuration.override(configuration.preset("tiny", "ppo"), settings)
+            for name, settings in PPO_CASES.items()
+        }
+        for name, config in cases.items():
             estimate = estimated(to_dict(config)).memory
             assert estimate is not None
             seen = trained(to_dict(config))
             # Gradients of the last batch are still held while the next one is computed if a step has several.
-            held = estimate.optimizer + (estimate.gradients if config.training.gradient_accumulation_steps > 1 else 0)
+            accumulates: Any = getattr(config, "ppo", config.training)
+            several = accumulates.gradient_accumulation_steps > 1
+            held = estimate.optimizer + (estimate.gradients if several else 0)
             activations = seen["peak"] - held
             adds = estimate.peak - estimate.weights - estimate.features - estimate.program
             print(
@@ -113,12 +130,21 @@ def trained(settings: dict[str, Any]) -> dict[str, int]:
 
 def train(settings: dict[str, Any]) -> None:
     """Trains a run in this process, and prints the most memory that torch held."""
+    from looptop.engine.startup.run import start
+
+    if settings["kind"] == "ppo":
+        _watch_ppo()
+    else:
+        _watch_vqa()
+    start(configuration.from_dict(settings)).wait()
+
+
+def _watch_vqa() -> None:
+    """Has VQA training run under PyTorch's profiler."""
     from torch.profiler import ProfilerActivity, profile
 
-    from looptop.engine.startup.run import start
     from looptop.engine.vqa.trainer import VqaTrainer
 
-    seen: dict[str, int] = {}
     plain = VqaTrainer.train
 
     def watched(self: VqaTrainer, *arguments: Any, **options: Any) -> None:
@@ -129,12 +155,42 @@ def train(settings: dict[str, Any]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             profiler.export_chrome_trace(f"{folder}/trace.json")
             events = json.loads(Path(folder, "trace.json").read_text())["traceEvents"]
-        seen["peak"] = max(event["args"]["Total Allocated"] for event in events if event.get("name") == "[memory]")
-        print(json.dumps(seen), flush=True)
-        os._exit(0)  # what comes after training does not matter
+        _end(max(event["args"]["Total Allocated"] for event in events if event.get("name") == "[memory]"))
 
     VqaTrainer.train = watched  # type: ignore[method-assign, assignment]
-    start(configuration.from_dict(settings)).wait()
+
+
+def _watch_ppo() -> None:
+    """Has each PPO batch run under a `MemoryTrace`: the profiler's record of so many batches would not fit."""
+    from torch import nn
+
+    from looptop.engine.models.step_memory import MemoryTrace
+    from looptop.engine.ppo.step import PpoStep
+    from looptop.engine.ppo.trainer import PpoTrainer
+
+    plain, plain_run = PpoTrainer.train, PpoStep.run
+
+    def watched(self: PpoTrainer, *arguments: Any, **options: Any) -> None:
+        self.args.eval_on_start = False
+        self.evaluate = lambda *_, **__: {"eval_reward": 0.0, "eval_kl": 0.0}  # type: ignore[method-assign]
+        others = [getattr(each, "model", None) for each in (self.setup.reference, *self.setup.reward.scorers)]
+        trace = MemoryTrace(nn.ModuleList([self.policy, *(each for each in others if each is not None)]))
+
+        def run(*batch: Any) -> Any:
+            with trace:
+                return plain_run(*batch)
+
+        PpoStep.run = run  # type: ignore[method-assign, assignment]
+        plain(self, *arguments, **options)
+        _end(trace.most)
+
+    PpoTrainer.train = watched  # type: ignore[method-assign, assignment]
+
+
+def _end(peak: int) -> None:
+    """Prints what was held; what comes after training does not matter."""
+    print(json.dumps({"peak": peak}), flush=True)
+    os._exit(0)
 
 
 if __name__ == "__main__":
