@@ -185,12 +185,9 @@ class LooptopApp(App[str]):
         self._go_to_screen_of(run, lambda screen: screen.attach(run), lambda: self.open_charts([run]))
 
     def open_charts(self, runs: Sequence[RunFolder]) -> None:
-        """Shows all metrics of a run, or of several laid over each other."""
-        self._go("charts", lambda screen: screen.show_runs(runs))
-
-    def open_runs(self) -> None:
-        """Goes to the list of runs."""
-        self._go("runs", lambda screen: None)
+        """Shows all metrics of a run, or of several laid over each other; from there esc comes back."""
+        origin = self.current_mode
+        self._go("charts", lambda screen: screen.show_runs(runs, origin))
 
     def duplicate(self, run: RunFolder) -> None:
         """Shows the form of a new run, filled in with this one's configuration."""

@@ -21,7 +21,8 @@ from looptop.tui.plots.view import View
 from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.screens import curve_reader
 from looptop.tui.screens.curve_reader import CurveRequest
-from looptop.tui.widgets.bars import alerts_sign
+from looptop.tui.train.screen import TrainScreen
+from looptop.tui.widgets.bars import TopBar, alerts_sign
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
@@ -275,3 +276,14 @@ async def test_news_ring_the_bell_on_whatever_screen(answers: QuickAnswers, monk
         lock.release()
         await until(pilot, lambda: "trainer-1 finished" in " ".join(shown(app).split()))
         assert rung == [1]
+
+
+async def test_esc_goes_back_to_the_screen_that_the_charts_were_opened_from(answers: QuickAnswers) -> None:
+    app = app_on(answers, make_run())
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and "✓ finished" in shown(app))
+        await pilot.press("m")
+        screen = await complete(pilot)
+        assert screen.query_one(TopBar)._screen_name == "train"
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen))

@@ -227,9 +227,10 @@ async def test_a_new_epoch_leaves_the_cursor_on_its_question(answers: QuickAnswe
 
 async def test_a_run_without_questions_says_why(answers: QuickAnswers) -> None:
     app = app_on(make_run(40), answers)
-    async with app.run_test(size=SIZE) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         assert "has noted no training questions" in shown(app)
+        assert "or has not begun" in shown(app), "the sentence is wrapped, not cut"
         await pilot.press("enter", "x", "u", "s")
         await pilot.pause()
 

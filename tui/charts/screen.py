@@ -14,7 +14,7 @@ from textual.widgets import Input
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.actions import SCREENS, bindings
-from looptop.tui.background import in_thread
+from looptop.tui.background import in_thread, work
 from looptop.tui.charts import text as chart_text
 from looptop.tui.charts.reader import ChartReader, ChartsSnapshot
 from looptop.tui.plots.chart_wall import ChartWall
@@ -57,6 +57,7 @@ class ChartsScreen(MainScreen):
         """A regular expression or a part of a metric's name."""
         self._loop = WatchLoop(self, self._read)
         self._controls = RunControls(self, self._loop.poke)
+        self._origin = "runs"
         self._chart_controls = ChartControls(
             self, lambda: self.query_one(ChartWall), lambda: self._reader.runs, self._toggle_overlay
         )
@@ -82,8 +83,16 @@ class ChartsScreen(MainScreen):
         """Reads immediately when the screen comes back."""
         self._loop.poke()
 
-    def show_runs(self, runs: Sequence[RunFolder]) -> None:
-        """Shows other runs."""
+    def show_runs(self, runs: Sequence[RunFolder], origin: str) -> None:
+        """Shows other runs.
+
+        Args:
+            runs: The runs.
+            origin: The screen from which they were opened, to which esc goes back.
+        """
+        if any(origin == name for name, _, _ in TopBar.SCREENS):
+            self._origin = origin
+            self.query_one(TopBar).highlight(origin)
         if tuple(runs) != self._reader.runs:
             self._reader, self._chosen = ChartReader(runs), -1
             self._snapshot = None
@@ -210,14 +219,14 @@ class ChartsScreen(MainScreen):
         self.query_one(ChartWall).focus()
 
     def back(self) -> None:
-        """Esc: leaves the field, then the large chart, then goes to the runs."""
+        """Esc: leaves the field, then the large chart, then goes back."""
         wall = self.query_one(ChartWall)
         if isinstance(self.focused, Field):
             self.leave_field()
         elif wall.large:
             wall.action_enlarge()
         else:
-            self.services.open_runs()
+            work(self, self.services.action_go(self._origin), "screens")
 
     def action_configurations(self) -> None:
         """Shows the configurations side by side."""

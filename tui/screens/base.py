@@ -80,9 +80,6 @@ class Services(Protocol):
     def open_charts(self, runs: Sequence[RunFolder]) -> None:
         """Goes to the charts of these runs."""
 
-    def open_runs(self) -> None:
-        """Goes to the list of runs."""
-
     def duplicate(self, run: RunFolder) -> None:
         """Goes to the form of a new run, filled in from this one."""
 

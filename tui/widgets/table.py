@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
@@ -267,7 +268,9 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             return self._header(width)
         row, line = divmod(y - self.HEADER_HEIGHT + self.scroll_offset.y, self.ROW_HEIGHT)
         if row >= self.count:
-            text = self.empty if not self.count and y == self.HEADER_HEIGHT + 1 else ""
+            words = [] if self.count else wrap(self.empty, max(width - 2, 1))
+            line = y - self.HEADER_HEIGHT - 1
+            text = words[line] if 0 <= line < len(words) else ""
             base = self.base_style
             return Strip([Segment(f" {text}", base + self.style_of("muted"))]).adjust_cell_length(width, base)
         base = self.get_component_rich_style("table--cursor") if row == self.cursor else self.base_style
