@@ -31,6 +31,14 @@ async def test_c_shows_the_card_of_the_model(answers: QuickAnswers, size: tuple[
         await until(pilot, lambda: "Card of bundled" not in shown(app))
 
 
+def test_values_stay_beside_their_names_in_a_small_terminal() -> None:
+    part = ModelPart("text encoder", "distilbert", 96, 2)
+    lines = card_text(card(parts=(part,)), 34).plain.split("\n")
+    shown_part = lines[lines.index("What it is made of") + 1 :][:2]
+    assert [line.split(maxsplit=1)[0] for line in shown_part] == ["text", "width"]
+    assert all(len(line.rstrip()) <= 34 for line in shown_part) and shown_part[1].startswith(" " * 18)
+
+
 async def test_the_card_of_a_model_that_is_gone_is_one_sentence(answers: QuickAnswers) -> None:
     app = LooptopApp(make_process=lambda: answers)
     async with app.run_test(size=(120, 40)) as pilot:

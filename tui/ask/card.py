@@ -95,7 +95,7 @@ def _lines(row: Row, width: int) -> Iterator[Content]:
     if not name:
         yield safe(f" {value}")
         return
-    for number, part in enumerate(wrap(visible(value), max(width - _NAMES, 20))):
+    for number, part in enumerate(wrap(visible(value), max(width - _NAMES, 8))):
         yield cell(f" {name}" if number == 0 else "", _NAMES, "$text-muted") + Content(part)
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NARROW = 60
 """Below this width, in cells, the top line leaves out the program's name."""
+MIN_STATUS_WIDTH = 10
+"""A status with less room, in cells, says nothing; it is left out."""
 
 
 class Spot(NamedTuple):
@@ -89,7 +91,7 @@ class TopBar(ClickableLine):
         sign = alerts_sign(getattr(self.app, "unread_alerts", {}), room)
         room -= sign.cell_length
         left += sign
-        status = self._status.truncate(max(room, 1), ellipsis=True)
+        status = self._status.truncate(room, ellipsis=True) if room >= MIN_STATUS_WIDTH else Content("")
         return left + Content(" " * max(room - status.cell_length, 0)) + status
 
 
