@@ -19,6 +19,9 @@ MOST_PER_CORE = 8
 """Processes, threads and loading processes for each CPU core: more only wait for each other, and a thousand of them
 leave the machine unusable."""
 
+REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "trackio": ("trackio",)}
+"""Trainer's reporters, each with the packages of which it needs one."""
+
 _BITSANDBYTES = (
     "adamw_bnb_8bit adamw_8bit ademamix ademamix_8bit lion_8bit lion_32bit paged_adamw_32bit paged_adamw_8bit"
     " paged_ademamix_32bit paged_ademamix_8bit paged_lion_32bit paged_lion_8bit rmsprop_bnb rmsprop_bnb_8bit"
@@ -76,6 +79,14 @@ def _impossible(config: RunConfig) -> Iterator[SettingError]:
         yield SettingError("training.seed", f"training.seed is {training.seed}: it can be {LARGEST_SEED} at most")
     if problem := _optimizer_problem(training.optim):
         yield SettingError("training.optim", f"training.optim is '{visible(training.optim)}': {problem}")
+    for reporter in training.report_to:
+        packages = REPORTERS.get(reporter, ())
+        if packages and not any(find_spec(package) for package in packages):
+            yield SettingError(
+                "training.report_to",
+                f"training.report_to names {reporter}, which needs the package {packages[0]}; install it",
+            )
+            break
     cores = os.cpu_count() or 1
     for name in ("processes", "threads", "dataloader_num_workers"):
         value = getattr(training, name, 0)

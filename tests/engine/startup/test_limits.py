@@ -9,7 +9,8 @@ from transformers.training_args import OptimizerNames
 
 from looptop.engine.config import override, preset
 from looptop.engine.errors import SettingError
-from looptop.engine.startup.limits import MOST_PER_CORE, OPTIMIZERS, impossible_values
+from looptop.engine.startup import limits
+from looptop.engine.startup.limits import MOST_PER_CORE, OPTIMIZERS, REPORTERS, impossible_values
 from looptop.engine.startup.sources import with_checked_sources
 
 MANY = MOST_PER_CORE * (os.cpu_count() or 1) + 1
@@ -34,6 +35,15 @@ def test_it_is_refused_by_its_setting(setting: str, key: str, words: str) -> Non
     with pytest.raises(SettingError, match=words) as caught:
         with_checked_sources(config)
     assert caught.value.key == key
+
+
+@pytest.mark.parametrize("reporter", REPORTERS)
+def test_a_reporter_needs_its_package(reporter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = override(preset("tiny"), [f"report_to={reporter}"])
+    monkeypatch.setattr(limits, "find_spec", lambda package: None)
+    assert f"needs the package {REPORTERS[reporter][0]}" in impossible_values(config)["training.report_to"]
+    monkeypatch.setattr(limits, "find_spec", lambda package: package)
+    assert not impossible_values(config)
 
 
 @pytest.mark.parametrize("setting", ["seed=4294967295", "optim=sgd", "end_at=1", "device=auto"])
