@@ -14,12 +14,15 @@ from msgspec.structs import replace
 from looptop.engine import config
 from looptop.engine.bundle.shared import BUNDLED
 from looptop.engine.config.vqa import VqaRunConfig
+from looptop.engine.errors import LooptopError
+from looptop.engine.runs import checkpoint
 from looptop.engine.vqa import training
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.confidence_fit import FittedChecks, answered, earlier_words, fit_checks, spread, training_words
 from looptop.engine.vqa.data.load import VqaData, load_data
-from looptop.engine.vqa.training_notes import read_calibration, read_words
+from looptop.engine.vqa.trainer import VqaTrainer
+from looptop.engine.vqa.training_notes import CONFIDENCE, read_calibration, read_words
 from tests.factories.vqa import save, tiny_model
 
 
@@ -107,6 +110,42 @@ def test_a_mistake_in_calibrating_costs_no_model(
     ((kind, text, level),) = events
     assert (kind, level) == ("calibration", "warning") and "out of memory" in text
     assert not list(tmp_path.iterdir())
+
+
+def test_words_that_cannot_be_read_cost_a_warning(
+    splits: tuple[Questions, Questions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise LooptopError("training_words.json cannot be read")
+
+    events: list[tuple[str, str]] = []
+    journal = SimpleNamespace(event=lambda kind, text, level="info": events.append((text, level)))
+    context: Any = SimpleNamespace(config=config.preset("tiny"), journal=journal)
+    assert "shape" in (training._words(context, splits[0]) or []) and not events
+    monkeypatch.setattr(training, "earlier_words", fail)
+    assert training._words(context, splits[0]) is None
+    assert events == [("unknown words will not be judged: training_words.json cannot be read", "warning")]
+
+
+def test_notes_that_cannot_be_written_beside_a_checkpoint_cost_no_evaluation(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "checkpoint-5"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    checkpoint.seal(folder)
+    (folder / CONFIDENCE).mkdir()
+    context = SimpleNamespace(folder=SimpleNamespace(checkpoints=tmp_path), processes=SimpleNamespace(is_first=True))
+    trainer: Any = SimpleNamespace(
+        context=context, state=SimpleNamespace(global_step=5), validation=[0, 0], _words=None
+    )
+    trainer._save_notes = lambda folder: VqaTrainer._save_notes(trainer, folder)
+    VqaTrainer._calibrate(trainer, [0, 1], [0.9, 0.8], [1.0, 0.0])
+    assert "the calibration of checkpoint-5 could not be written" in caplog.text
+    (folder / CONFIDENCE).rmdir()
+    VqaTrainer._calibrate(trainer, [0, 1], [0.9, 0.8], [1.0, 0.0])
+    fitted = read_calibration(folder)
+    assert fitted is not None and fitted.questions == 2
 
 
 def test_rows_are_spread_evenly() -> None:
