@@ -161,20 +161,25 @@ def _read(text: bytes, where: str, kind: str | None) -> RunConfig:
 def from_dict(data: Mapping[str, Any], where: str = "the configuration") -> RunConfig:
     """Checks plain data against the types of its kind.
 
+    Args:
+        data: The plain data.
+        where: What messages begin with; nothing if it is empty.
+
     Raises:
         LooptopError: Names the key, what it holds, and what it should hold; a `SettingError` where one key is the
             cause.
     """
+    prefix = f"{where}: " if where else ""
     kind = data.get("kind", "vqa")
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise LooptopError(f"{where}: kind is {visible(repr(kind))}; it must be one of: {', '.join(KINDS)}")
+        raise LooptopError(f"{prefix}kind is {visible(repr(kind))}; it must be one of: {', '.join(KINDS)}")
     try:
         return msgspec.convert(data, _KINDS[kind], strict=True)
     except msgspec.ValidationError as error:
         key, sentence = _explain(str(error), data, _KINDS[kind])
-        raise SettingError(key, f"{where}: {sentence}") from None
+        raise SettingError(key, f"{prefix}{sentence}") from None
     except UNREADABLE as error:
-        raise LooptopError(f"{where}: {_why_unreadable(error)}") from None
+        raise LooptopError(f"{prefix}{_why_unreadable(error)}") from None
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
@@ -205,7 +210,7 @@ def override(config: C, settings: Iterable[str]) -> C:
             raise LooptopError(f"'{visible(setting)}' is not key=value; write for example learning_rate=1e-4")
         entry = _resolve(key.strip(), data, type(config))
         entry.table[entry.name] = _parse_value(text.strip(), entry.type)
-    return cast(C, from_dict(data, where="--set"))  # of the same kind: no setting changes it
+    return cast(C, from_dict(data, where=""))  # of the same kind: no setting changes it
 
 
 def dump(config: RunConfig) -> str:

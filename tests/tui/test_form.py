@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -287,13 +289,18 @@ async def test_a_folder_without_a_table_is_refused_while_it_is_typed(
         await until(pilot, lambda: "✗ source" not in shown(app) and "36,694" in shown(app))
 
 
-def test_the_editor_is_seen_while_output_of_libraries_goes_into_the_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_editor_is_seen_while_output_of_libraries_goes_into_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     keyboard, terminal = os.openpty()
     monkeypatch.setattr(driver, "_screen", driver.TerminalFile(terminal))
+
+    def run(command: list[str], **options: Any) -> Any:
+        os.write(options["stdout"], b"seen 1")
+        os.write(options["stderr"], b"seen 2")
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(subprocess, "run", run)
     try:
-        assert editor._run([sys.executable, "-c", "import os; os.write(1, b'seen 1'); os.write(2, b'seen 2')"]) == 0
+        assert editor._run(["vi"]) == 0
         seen = b""
         while not seen.endswith(b"2"):
             seen += os.read(keyboard, 100)

@@ -187,12 +187,12 @@ class Draft:
                 try:
                     configuration.override(self._base, _assignments({key: text}))
                 except LooptopError as own:
-                    self.errors[key] = _sentence(own)
+                    self.errors[key] = str(own)
             cause = error.key if isinstance(error, SettingError) else ""
             if not self.errors and cause in self._by_key:
-                self.errors[cause] = _sentence(error)
+                self.errors[cause] = str(error)
             elif not self.errors:
-                self.problem = _sentence(error)
+                self.problem = str(error)
             return
         wrong = without_effect(config, self._like) | impossible_values(config)
         self.errors = {key: text for key, text in wrong.items() if key in self._by_key}
@@ -209,7 +209,3 @@ def _texts(config: RunConfig) -> dict[str, str]:
 
 def _assignments(typed: dict[str, str]) -> list[str]:
     return [f"{key}={text}" for key, text in typed.items()]
-
-
-def _sentence(error: LooptopError) -> str:
-    return str(error).removeprefix("--set: ")
