@@ -184,11 +184,11 @@ def decoder_with_dropout(folder: Path) -> Path:
 )
 def test_a_resumed_run_makes_the_same_losses_as_an_undisturbed_one(settings: tuple[str, ...], tmp_path: Path) -> None:
     settings = (*settings, f"decoder={decoder_with_dropout(tmp_path / 'decoder')}")
-    undisturbed = start("max_steps=20", *settings)
+    undisturbed = start("max_steps=14", *settings)
     assert undisturbed.wait() is RunState.FINISHED, undisturbed.reason
     expected = losses(undisturbed)
 
-    run = start("max_steps=20", *settings)
+    run = start("max_steps=14", *settings)
     eventually(lambda: len(losses(run)) >= 8)
     run.stop(checkpoint=False)
     assert run.wait() is RunState.STOPPED, run.reason
