@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.listing import COLUMNS, ordered
 from looptop.tui.actions import SCREENS, bindings
-from looptop.tui.background import in_thread, work
+from looptop.tui.background import for_threads, in_thread, work
 from looptop.tui.runs.machine import MachinePanel
 from looptop.tui.runs.run_table import RunTable
 from looptop.tui.screens.base import MainScreen
@@ -94,11 +93,7 @@ class RunsScreen(MainScreen):
         self._show()
 
     async def _read(self) -> bool:
-        loop, summaries = asyncio.get_running_loop(), self.services.summaries
-
-        def show_part(part: list[RunSummary]) -> None:
-            loop.call_soon_threadsafe(self._take, part)
-
+        summaries, show_part = self.services.summaries, for_threads(self._take)
         self._take(await in_thread(lambda: summaries.all(show_part)))
         return True
 

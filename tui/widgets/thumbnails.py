@@ -16,6 +16,7 @@ from textual.strip import Strip
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
+from looptop.tui.background import for_threads
 from looptop.tui.widgets.picture import half_blocks
 
 MAX_THREADS = 4
@@ -89,9 +90,9 @@ class Thumbnails:
             self._changed.notify_all()
         if missing and not self._threads:
             self._threads = max(2, min(MAX_THREADS, os.cpu_count() or 1))
-            loop = asyncio.get_running_loop()
+            keep = for_threads(self._keep)
             for _ in range(self._threads):
-                threading.Thread(target=self._work, args=(loop,), name="looptop-thumbnails", daemon=True).start()
+                threading.Thread(target=self._work, args=(keep,), name="looptop-thumbnails", daemon=True).start()
 
     def close(self) -> None:
         """Ends the threads."""
@@ -99,7 +100,7 @@ class Thumbnails:
             self._closed, self._waiting = True, []
             self._changed.notify_all()
 
-    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _work(self, keep: Callable[[Wanted, Thumbnail], None]) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or self._waiting)
@@ -107,11 +108,7 @@ class Thumbnails:
                     return
                 wanted = self._waiting.pop()
                 self._decoding.add(wanted)
-            made = _make(wanted)
-            try:
-                loop.call_soon_threadsafe(self._keep, wanted, made)
-            except RuntimeError:  # The loop is closed: the app has quit.
-                return
+            keep(wanted, _make(wanted))
 
     def _keep(self, wanted: Wanted, made: Thumbnail) -> None:
         with self._changed:
