@@ -32,6 +32,8 @@ MIDDLE = SIZES[1:2]
 THEMES = ("dark", "light")
 SEEN = {
     "ask": ("what shape is in the", "circle", "confidence"),
+    "attention": ("class token gives", "cannot show what the answer depends on"),
+    "occlusion": ("occlusion of", "raw probability", "bright ones decide it"),
     "gallery": ("easy-VQA test images", "yellow rectangle", "✗", "of 1,000", "questions answered right"),
     "train": ("vqa-1", "Loss", "Accuracy", "Sample answers"),
     "train-no-color": ("Loss", "◦ validation"),
@@ -72,8 +74,10 @@ def main() -> int:
 
 
 def take_ask() -> None:
-    """Takes the Ask screen."""
+    """Takes the Ask screen, and two views of what the model makes of an image."""
     asyncio.run(take("ask", ask))
+    asyncio.run(take("attention", view(2, "class token gives"), MIDDLE))
+    asyncio.run(take("occlusion", view(3, "bright ones decide it"), MIDDLE))
 
 
 def take_evaluation() -> None:
@@ -282,6 +286,18 @@ async def ask(pilot: Any) -> None:
         await pilot.press("enter")
         await until(pilot, f"Earlier questions · {number} ")
     await pilot.pause(1)
+
+
+def view(times: int, seen: str) -> Callable[[Any], Any]:
+    """A function that asks, opens another view of the image in large, and waits for a text."""
+
+    async def prepare(pilot: Any) -> None:
+        await ask(pilot)
+        await pilot.press("escape", *["v"] * times, "z")
+        await until(pilot, seen)
+        await pilot.pause(1)
+
+    return prepare
 
 
 def evaluation(pages: int, seen: str) -> Callable[[Any], Any]:
