@@ -150,7 +150,7 @@ async def test_a_folder_without_images_says_why(answers: QuickAnswers, tmp_path:
         await until(
             pilot,
             lambda: (
-                {"gone": "this folder cannot be read", "empty": "no image and no folder in"}[kind]
+                {"gone": "this folder cannot be read", "empty": "no images or folders in"}[kind]
                 in " ".join(line.split("│")[1].strip() for line in shown(app).splitlines() if line.startswith("│"))
             ),
         )
@@ -234,9 +234,9 @@ async def test_the_bottom_line_has_the_keys_of_folders_and_of_a_filter_while_the
 ) -> None:
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
-        assert "folder above" not in shown(app)
+        assert "parent folder" not in shown(app)
         await pilot.press("f")
-        await until(pilot, lambda: "u folder above" in shown(app))
+        await until(pilot, lambda: "u parent folder" in shown(app))
         await pilot.press("slash", "o", "enter")
         await until(pilot, lambda: "esc close filter" in shown(app))
         await pilot.press("escape")
@@ -252,7 +252,7 @@ async def test_right_and_wrong_are_those_of_the_model(answers: QuickAnswers, mon
         assert image is not None
         await pilot.press("slash")
         await type_in(pilot, "wrong confidence>90%")
-        await until(pilot, lambda: "no evaluation of bundled is kept" in " ".join(shown(app).split()))
+        await until(pilot, lambda: "bundled has not been evaluated" in " ".join(shown(app).split()))
         known["vqa-3"] = {(image.path, "what is the red shape?"): Outcome(right=False, confidence=0.95)}
         panel(app).use_model("vqa-3")
         await until(pilot, lambda: "1 of 1,000" in subtitle(app))

@@ -8,20 +8,20 @@ CURATION_ACTIONS = {
     "curation": (
         Action("relabel", "enter", "other answer", "Give the question another answer.", changes=True, shown="⏎"),
         Action("drop", "x", "leave out", "Leave the question out of training.", changes=True),
-        Action("restore", "u", "undo", "Take back what was changed of the question.", changes=True),
+        Action("restore", "u", "undo", "Undo your change to the question.", changes=True),
         Action(
             "command('pause')",
             "space",
             "pause/go on",
-            "Pause the run after its step, or continue it.",
+            "Pause the run after the current step, or continue it.",
             changes=True,
         ),
         Action(
             "search", "slash", "filter", 'Filter: loss>2 confidence<30% answer:red edited -"some words".', shown="/"
         ),
-        Action("sort", "s", "sort", "Sort by the next column; a click on a column's title sorts by it."),
+        Action("sort", "s", "sort", "Sort by the next column; clicking a column's title sorts by that column."),
         Action("reverse", "S", "reverse", "Sort the other way round.", footer=False),
-        Action("leave", "escape", "close", "Leave the filter, else close the page.", always=True),
+        Action("leave", "escape", "close", "Leave the filter; if it is not open, close the page.", always=True),
         HELP,
     ),
 }

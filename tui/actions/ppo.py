@@ -53,19 +53,23 @@ PPO_ACTIONS = {
             "sort(True)",
             "right_square_bracket",
             "sort",
-            "The same, the largest first.",
+            "Sort by that column, the largest first.",
             footer=False,
             palette=True,
             shown="]",
         ),
-        Action("best", "t", "best", "The best samples first, then the worst, then in order.", palette=True),
         Action(
-            "histograms", "h", "histograms", "Go to the histograms, where bars are chosen.", footer=False, palette=True
+            "best",
+            "t",
+            "best",
+            "Show the best samples first; again: the worst first; again: their original order.",
+            palette=True,
         ),
+        Action("histograms", "h", "histograms", "Go to the histograms, to choose a bar.", footer=False, palette=True),
     ),
     "ppo-sample": (
         Action("open", "enter", "tokens", "Open the tokens of the response."),
-        Action("reference", "R", "reference", "Have the reference respond to this query too.", palette=True),
+        Action("reference", "R", "reference", "Let the reference respond to this query too.", palette=True),
     ),
     "ppo-tokens": (
         Action("shade(1)", "v", "shade by", "Shade the tokens by the next figure.", palette=True),
@@ -114,12 +118,12 @@ PPO_ACTIONS = {
             palette=True,
             changes=True,
         ),
-        Action("rate(1)", "plus", "rate", "Rate the sample one up.", palette=True, shown="+ -", changes=True),
+        Action("rate(1)", "plus", "rate", "Raise the sample's rating by one.", palette=True, shown="+ -", changes=True),
         Action(
             "rate(-1)",
             "minus",
             "rate",
-            "Rate the sample one down; at 0 the rating is removed.",
+            "Lower the sample's rating by one; at 0 the rating is removed.",
             footer=False,
             shown="-",
             changes=True,
@@ -135,7 +139,9 @@ PPO_ACTIONS = {
             footer=False,
             palette=True,
         ),
-        Action("compare", "a", "before/after", "Before and after: the reference beside the tuned model.", palette=True),
+        Action(
+            "compare", "a", "before/after", "Show before and after: the reference beside the tuned model.", palette=True
+        ),
         Action("copy", "y", "copy", "Copy the sample, or the table of its tokens.", footer=False, palette=True),
         Action("export", "E", "export", "Write the batch with its tokens to a JSONL file.", footer=False, palette=True),
         Action("picture", "P", "picture", "Save the screen as an SVG picture.", footer=False, palette=True),

@@ -10,10 +10,10 @@ from looptop.tui.actions.action import Action
 _CONTROLS = {
     action.name: action
     for action in (
-        Action("pause", "", "pause/go on", "Pause the run after its step, or continue it.", changes=True),
+        Action("pause", "", "pause/go on", "Pause the run after the current step, or continue it.", changes=True),
         Action("step", "", "step", "Make one step while the run is paused.", changes=True),
         Action("checkpoint", "", "checkpoint", "Write a checkpoint now.", changes=True),
-        Action("stop", "", "stop", "Stop the run; asks whether with a checkpoint.", changes=True),
+        Action("stop", "", "stop", "Stop the run; asks first whether to write a checkpoint.", changes=True),
         Action("resume", "", "resume", "Resume a run that is no longer live.", changes=True),
         Action("log", "", "log", "Show the run's log."),
         Action("events", "", "events", "Show all events in full."),

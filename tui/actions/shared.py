@@ -43,7 +43,7 @@ SHARED_ACTIONS = {
             shown="4",
         ),
         Action("back", "escape", "back", "Leave the field, or close what is open.", footer=False),
-        Action("theme", "d", "dark/light", "Change between dark and light.", footer=False, palette=True),
+        Action("theme", "d", "dark/light", "Switch between dark and light.", footer=False, palette=True),
         Action(
             "command_palette",
             "ctrl+p",
@@ -70,9 +70,9 @@ SHARED_ACTIONS = {
         Action("leave_now", "ctrl+c,ctrl+q", "quit", "Quit immediately, from anywhere.", footer=False, always=True),
     ),
     "field": (
-        Action("app.back", "escape", "leave field", "Leave the field; then the single keys work."),
+        Action("app.back", "escape", "leave field", "Leave the field, so that single keys work again."),
         Action("app.help", "f1", "help", "Explain this field, and show the keys of its screen."),
-        Action("app.go('ask')", "alt+1", "screens", "Change the screen.", shown="alt+1/2/3/4"),
+        Action("app.go('ask')", "alt+1", "screens", "Go to another screen.", shown="alt+1/2/3/4"),
         Action("app.go('train')", "alt+2", "Train", "", footer=False),
         Action("app.go('ppo')", "alt+3", "PPO", "", footer=False),
         Action("app.go('runs')", "alt+4", "Runs", "", footer=False),
@@ -91,8 +91,8 @@ SHARED_ACTIONS = {
     ),
     "bars": (
         Action("bar(-1)", "left", "bar", "The previous bar.", footer=False, shown="←"),
-        Action("bar(1)", "right", "bar", "The next bar: only its samples are shown.", footer=False, shown="→"),
-        Action("no_bar", "backspace,delete", "all", "No bar: all samples are shown again."),
+        Action("bar(1)", "right", "bar", "The next bar; only its samples are shown.", footer=False, shown="→"),
+        Action("no_bar", "backspace,delete", "all", "Choose no bar: show all samples again."),
     ),
     "tokens": (
         Action("move(-1)", "left", "token", "The previous token.", footer=False, shown="←"),
@@ -111,16 +111,23 @@ SHARED_ACTIONS = {
     "events": (Action("open", "enter", "all events", "Show all events in full."),),
     "entries": (
         Action("search", "slash", "search", "Search for words.", shown="/"),
-        Action("turn(1)", "n", "next", "Go to the next entry with the words; from the last to the first.", shown="n N"),
-        Action("turn(-1)", "N", "previous", "Go to the previous one.", footer=False),
-        Action("level", "v", "level", "Show all levels, or warnings and errors, or errors."),
+        Action("turn(1)", "n", "next", "Go to the next match; after the last comes the first.", shown="n N"),
+        Action("turn(-1)", "N", "previous", "Go to the previous match.", footer=False),
+        Action("level", "v", "level", "Show all levels, or only warnings and errors, or only errors."),
         Action("follow", "f", "follow", "Follow the end, or stop following it."),
         Action("close", "escape", "close", "Leave the field; close the log, or the events.", always=True),
-        Action("close_overlay", "l,L,q", "close", "The same, outside of the field.", footer=False, shown="l q"),
+        Action(
+            "close_overlay",
+            "l,L,q",
+            "close",
+            "Close the log, or the events, while no field has the focus.",
+            footer=False,
+            shown="l q",
+        ),
         HELP,
     ),
     "dialog": (
-        Action("close_overlay", "escape", "close", "Close the question and change nothing.", always=True),
+        Action("close_overlay", "escape", "close", "Close the dialog and change nothing.", always=True),
         HELP,
     ),
 }

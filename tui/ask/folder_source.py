@@ -64,7 +64,7 @@ class FolderSource:
         root = self.tree.root
         if root.problem:
             return f"this folder cannot be read: {root.problem}"
-        return "no image and no folder in here" if root.is_whole and not root.folders and not root.images else ""
+        return "no images or folders in here" if root.is_whole and not root.folders and not root.images else ""
 
     def start(self, on_change: Callable[[], None]) -> None:
         """Begins to read the folder."""

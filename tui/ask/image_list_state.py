@@ -65,7 +65,7 @@ class ListState:
         if self.chosen is None or self.search.is_running:
             return ""
         if self.search.lacks_outcomes:
-            return f"no evaluation of {self.model} is kept, so right, wrong and confidence are unknown; e makes one"
+            return f"{self.model} has not been evaluated, so right, wrong and confidence are unknown; e evaluates it"
         if len(self.rows) or self.source.status:
             return ""
         from looptop.engine.vqa.image_filter import first_word  # not needed for the first paint
@@ -74,4 +74,4 @@ class ListState:
         if not word or not has_questions:
             return "no image matches"
         word = word if word.isalnum() and len(word) <= LONGEST_EXAMPLE else EXAMPLE
-        return f"no image matches; words are searched in names and answers, question:{word} in questions"
+        return f"no image matches; words search names and answers, question:{word} searches questions"
