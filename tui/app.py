@@ -60,7 +60,7 @@ YOUNG_GC_THRESHOLD = 5000
 FORCED_EXIT_SECONDS = 6.0
 """Seconds after which an app that is quitting is ended by force."""
 
-ONLY_LOOKS = "this looptop only looks (--readonly): it starts and changes no run"
+READ_ONLY_NOTICE = "looptop is read-only here (--readonly): it starts and changes no runs"
 
 
 def _commands() -> type[Provider]:
@@ -329,9 +329,9 @@ class LooptopApp(App[str]):
         default_namespace: DOMNode | None = None,
         namespaces: Mapping[str, DOMNode] | None = None,
     ) -> bool:
-        """Runs an action; one that changes a run is refused in an app that only looks."""
+        """Runs an action; one that changes a run is refused in a read-only app."""
         if is_read_only() and action in actions.CHANGING:
-            self.show_notice(ONLY_LOOKS, "warning")
+            self.show_notice(READ_ONLY_NOTICE, "warning")
             return True
         return await super().run_action(action, default_namespace, namespaces)
 

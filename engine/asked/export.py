@@ -51,7 +51,7 @@ def check_name(path: Path) -> Callable[[list[dict[str, Any]]], str]:
     """
     form = _FORMS.get(path.suffix.lower())
     if form is None:
-        raise LooptopError(f"{visible(path)} must end in {' or '.join(_FORMS)}, which says how it is written")
+        raise LooptopError(f"{visible(path)} must end in {' or '.join(_FORMS)}, which sets the format")
     return form
 
 

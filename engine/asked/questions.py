@@ -2,7 +2,7 @@
 that could not be written.
 
 The app goes on when the file is damaged or cannot be written: `trouble` then says so, and what is asked is kept in
-memory, until the app is left. So it is where looptop only looks (`--readonly`).
+memory, until the app is left. So it is where looptop is read-only (`--readonly`).
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ def write_training_data(entries: Iterable[Entry], folder: Path) -> TrainingData:
     judged = _newest(entries)
     if not judged:
         raise LooptopError(
-            "none of these answers is marked as right, or corrected; mark some first: training data are what you say"
+            "none of these answers is marked as right or corrected; mark some first: training data hold only answers"
+            " that you have checked"
         )
     if folder.exists():
         raise LooptopError(f"{visible(folder)} exists already; name another folder")

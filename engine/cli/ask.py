@@ -85,7 +85,7 @@ def run(arguments: Arguments) -> int:
     if not 1 <= top <= MAX_CANDIDATES:
         raise LooptopError(f"--top is {top}; it must be from 1 to {MAX_CANDIDATES}")
     if arguments.out:
-        raise LooptopError("--out has no effect for one image; give --images FOLDER, or leave --out away")
+        raise LooptopError("--out has no effect for one image; give --images FOLDER, or leave --out out of the command")
     if not arguments.image:
         raise LooptopError("IMAGE is empty; give the path of an image file")
     if not arguments.question.strip():
@@ -164,9 +164,9 @@ def _run_many(arguments: Arguments, folder: str) -> int:
     from looptop.engine.cli.ask_many import ask_folder
 
     if arguments.question:
-        raise LooptopError("--images takes the place of IMAGE; give the folder and the question only")
+        raise LooptopError("--images replaces IMAGE; give only the folder and the question")
     if arguments.top is not None:
-        raise LooptopError("--top has no effect with --images: of each image the answer is printed; leave it away")
+        raise LooptopError("--top has no effect with --images, which prints one answer per image; leave it out")
     return ask_folder(
         folder, arguments.image, arguments.model, arguments.device, out=arguments.out, as_json=arguments.json
     )

@@ -75,7 +75,7 @@ def ask_folder(folder: str, question: str, model: str, device: str, out: str, as
     root = path_of(folder)
     images, others = _files_in(root)
     if not images:
-        raise LooptopError(f"{visible(root)} holds no image, nor does a folder below it")
+        raise LooptopError(f"{visible(root)} holds no images, and neither do its subfolders")
     for line in _named([visible(each.relative_to(root)) for each in others], "is no image by its name"):
         note(line)
     questions = questions_about((ImageEntry(each) for each in images), question)

@@ -12,7 +12,7 @@ from looptop.engine.runs.folder import RunFolder
 
 EXAMPLES = """\
   looptop attach vqa-3
-  looptop attach vqa-3 --readonly               only look: nothing that you press changes the run
+  looptop attach vqa-3 --readonly               read-only: nothing that you press changes the run
   looptop attach /mnt/shared/runs/vqa-3         another machine's run, by its folder
 
 The run is not affected when you leave the app (q, ctrl-C) or the terminal closes.
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--readonly",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="only look: the app changes no run and writes no file",
+        help="read-only: the app changes no run and writes no file",
     )
 
 

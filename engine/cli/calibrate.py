@@ -24,12 +24,12 @@ EXAMPLES = """\
   looptop calibrate vqa-3:checkpoint-400
   looptop calibrate my_model --set data.source=my_folder
 
-A run does this at its end, for its result; its checkpoints lack the images. The command writes confidence.json,
-training_words.json and training_images.safetensors into the model's folder.
+A run does this at its end for its result; its checkpoints have no training images to compare with. The command writes
+confidence.json, training_words.json and training_images.safetensors into the model's folder.
 """
 
 
-TOO_FEW_IMAGES = "too few validation images to tell unfamiliar ones by"
+TOO_FEW_IMAGES = "too few validation images to recognise unfamiliar ones"
 
 
 class Arguments(CommonArguments):
@@ -82,8 +82,8 @@ def run(arguments: Arguments) -> int:
         say(f"temperature {calibration.temperature:.2f}, from {calibration.questions:,} validation questions")
         before, after = percent(calibration.raw_error, 2), percent(calibration.error, 2)
         say(f"expected calibration error {before} before, {after} after")
-    say(f"{words:,} words are known to it")
-    say(f"features of {images:,} training images are kept" if images else TOO_FEW_IMAGES)
+    say(f"{words:,} words in its training questions")
+    say(f"{images:,} training images to compare with" if images else TOO_FEW_IMAGES)
     return 0
 
 
@@ -93,7 +93,7 @@ def _config(arguments: Arguments, trained: RunFolder | None) -> VqaRunConfig:
         raise LooptopError("the bundled model is calibrated already")
     if trained is None and not arguments.settings:
         raise LooptopError(
-            f"nobody knows what {visible(arguments.model)} was trained on; name its data with --set data.source=FOLDER"
+            f"the training data of {visible(arguments.model)} are unknown; name them with --set data.source=FOLDER"
         )
     config = configuration.override(trained.config() if trained else configuration.preset("tiny"), arguments.settings)
     if not isinstance(config, VqaRunConfig):

@@ -97,8 +97,12 @@ def _questions_of(folder: RunFolder) -> CuratedQuestions:
 
     questions = read_questions(CurationJournal(folder.db))
     if not len(questions):
-        why = "it is older, or has not begun to train" if folder.kind == "vqa" else f"it is a {folder.kind} run"
-        raise LooptopError(f"{folder.id} has noted no training questions: {visible(why)}")
+        why = (
+            "an older version made it, or it has not started to train"
+            if folder.kind == "vqa"
+            else f"it is a {folder.kind} run"
+        )
+        raise LooptopError(f"{folder.id} has not recorded its training questions: {visible(why)}")
     return questions
 
 

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="MODEL", help="`bundled`, a run such as vqa-3, one of its checkpoints, or a folder"
     )
-    parser.add_argument("--compare", metavar="MODEL", help="a second model, which is asked the same questions")
+    parser.add_argument("--compare", metavar="MODEL", help="a second model to compare with, on the same questions")
     parser.add_argument(
         "--data",
         metavar="SOURCE[:SPLIT]",

@@ -36,8 +36,8 @@ def evaluation_lines(evaluation: Evaluation, report: Report) -> Iterator[str]:
     most_frequent = f"most frequent answer in {visible(evaluation.training_data)}" if evaluation.training_data else ""
     rows = [
         ("accuracy", evaluation.accuracy, "official VQA accuracy"),
-        ("exact", evaluation.exact, "the right answer letter by letter"),
-        ("question only", evaluation.question_only, most_frequent or "no training data is known"),
+        ("exact", evaluation.exact, "matches the right answer exactly"),
+        ("question only", evaluation.question_only, most_frequent or "the training data are not known"),
         ("shuffled images", evaluation.shuffled, "the model sees another question's image"),
     ]
     yield from table(
@@ -109,7 +109,8 @@ def _confidence_lines(evaluation: Evaluation, report: Report) -> Iterator[str]:
         answered = "answers none of the questions"
         if one.threshold is not None:
             answered = (
-                f"answers {percent(one.coverage, 1)} of the questions, at a confidence from {percent(one.threshold)} on"
+                f"answers {percent(one.coverage, 1)} of the questions, those with a confidence of at least"
+                f" {percent(one.threshold)}"
             )
         yield f"at {percent(one.risk, 0)} risk         {answered}"
 
@@ -143,7 +144,7 @@ def _confusion_lines(table_of: Confusion) -> Iterator[str]:
         key=lambda pair: -pair[0],
     )
     if not pairs:
-        yield "no answer was taken for another one"
+        yield "no answer was confused with another"
         return
     yield "most frequent confusions"
     for count, truth, answer in pairs[:MAX_CONFUSIONS]:

@@ -74,7 +74,7 @@ GROUPS = {
     "ask": {
         "ask": Command("ask", "ask a model a question about an image"),
         "eval": Command("evaluate", "measure a model's accuracy"),
-        "calibrate": Command("calibrate", "fit the confidence of a checkpoint or an older model"),
+        "calibrate": Command("calibrate", "calibrate the confidence of a checkpoint or an older model"),
         "predict": Command("predict", "answer a file of questions and write the official results file"),
         "score": Command("score", "compute the official VQA accuracy of a results file"),
         "generate": Command("generate", "let a tuned language model respond to a text, or to a file of texts"),
@@ -114,7 +114,7 @@ GROUPS = {
     "housekeeping": {
         "rename": Command("annotate", "give a run a title"),
         "note": Command("annotate", "keep a note with a run"),
-        "notify": Command("annotate", "choose the command that is started when a run ends, fails or raises an alert"),
+        "notify": Command("annotate", "set the command to start when a run ends, fails or raises an alert"),
         "delete": Command("delete", "delete runs with all their files; asks first"),
         "config": Command("config", "print a preset's whole configuration, as a starting point for --config"),
         "settings": Command("settings", "print the settings of the whole program, and what each does"),
@@ -297,9 +297,12 @@ def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
         formatter_class=HelpText,
     )
     parser.add_argument("--version", action="store_true", help="print looptop's version and exit")
-    parser.add_argument(READ_ONLY_OPTION, action="store_true", help="only look: change no run, write no file")
+    parser.add_argument(READ_ONLY_OPTION, action="store_true", help="read-only: change no run, write no file")
     subparsers = parser.add_subparsers(
-        dest="command", metavar="COMMAND", help="one of those below; COMMAND --help explains it", parser_class=Parser
+        dest="command",
+        metavar="COMMAND",
+        help="one of the commands below; COMMAND --help explains it",
+        parser_class=Parser,
     )
     for name, command in COMMANDS.items():
         subparser = subparsers.add_parser(

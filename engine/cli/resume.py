@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="settings",
         metavar="KEY=VALUE",
         help="change one setting from here on: num_train_epochs, max_steps, learning_rate, eval_steps and others that"
-        " leave the steps so far what they are; may be given several times",
+        " do not affect the steps already made; may be given several times",
     )
     parser.add_argument(
         "--drop-edits",

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which runs: words, KEY:VALUE and NAME<NUMBER, with and, or, not and parentheses",
     )
     parser.add_argument("--sort", metavar="COLUMN", default="", help=f"{', '.join(COLUMNS)}, or a metric")
-    parser.add_argument("--reverse", action="store_true", help="in reverse order")
+    parser.add_argument("--reverse", action="store_true", help="reverse the order")
     add_json(parser)
 
 

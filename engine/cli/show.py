@@ -118,7 +118,7 @@ def _facts(folder: RunFolder, summary: RunSummary, journal: Journal) -> list[tup
         ),
         *_result(summary),
         *(
-            (("question alone", percent(facts[QUESTION_ONLY], 2)),)
+            (("question only", percent(facts[QUESTION_ONLY], 2)),)
             if isinstance(facts.get(QUESTION_ONLY), float)
             else ()
         ),

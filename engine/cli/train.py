@@ -147,8 +147,8 @@ def _note_live_runs() -> None:
     """Says which runs share the machine with the new one."""
     live = [each for each in Summaries().all() if each.live]
     if live:
-        names, verb = join_text([each.id for each in live], "and"), "is" if len(live) == 1 else "are"
-        note(f"looptop: {names} {verb} live too; --after {last_in_queue(live)} queues a run")
+        names = join_text([each.id for each in live], "and")
+        note(f"looptop: also live: {names}; --after {last_in_queue(live)} queues a run behind them")
 
 
 def _print_started(folder: RunFolder, *, as_json: bool) -> int:

@@ -83,10 +83,10 @@ class EstimateReply(Reply, frozen=True, kw_only=True):
 
 
 class EstimateProcess(HelperProcess[EstimateReply]):
-    """Starts and talks to the estimating process. `start`, `ask` and `close` from any thread, `read` from one."""
+    """Starts and talks to the estimation process. `start`, `ask` and `close` from any thread, `read` from one."""
 
     SERVER: ClassVar[str] = "looptop.engine.estimates.server"
-    NAME: ClassVar[str] = "the estimating process"
+    NAME: ClassVar[str] = "the estimation process"
 
     def __init__(self) -> None:
         super().__init__(EstimateReply)

@@ -65,7 +65,7 @@ class Server(HelperServer[EstimateReply]):
         request = msgspec.json.decode(line, type=EstimateRequest)
         self.request_id = request.id
         config = from_dict(request.settings)
-        self.report("looking at the data")
+        self.report("reading the data")
         of_data = (config.data, config.training.seed, config.kind)
         if self._data[0] != of_data:
             try:
@@ -82,7 +82,7 @@ class Server(HelperServer[EstimateReply]):
             splits=data.splits,
             left_out=data.left_out,
             steps=count_steps(config, data),
-            status="counting the memory",
+            status="estimating the memory",
         )
         self.reply(known)
         with self._changed:
@@ -125,11 +125,12 @@ class Server(HelperServer[EstimateReply]):
         except LooptopError as error:
             result = str(error)
         except OSError:
-            result = "a model's configuration is not on this machine yet"
+            result = "a model's configuration has not been downloaded to this machine yet"
         except Exception as error:  # a model of a kind that cannot be counted
             traceback.print_exc()
             sys.stderr.flush()
-            result = f"these models cannot be counted ({visible(type(error).__name__)}); see {visible(self.log)}"
+            kind = visible(type(error).__name__)
+            result = f"the memory of these models cannot be estimated ({kind}); see {visible(self.log)}"
         self._memory = (wanted, result)
         return result
 

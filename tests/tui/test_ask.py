@@ -328,10 +328,10 @@ async def test_an_answer_that_comes_after_another_image_was_chosen_ends_the_wait
         app.screen.query_one(ImageList).focus()
         await pilot.press("down")
         await until(pilot, lambda: "1.png · the image" in shown(app))
-        await until(pilot, lambda: "Its data asks" not in shown(app))  # the seconds of waiting are counted
+        await until(pilot, lambda: "The data's questions about" not in shown(app))  # the seconds of waiting are counted
         answers.replies.put(AskReply(id=answers.asked[-1].id, answer=answer_of("teal")))
         await until(pilot, lambda: "teal" in shown(app))  # among the earlier questions
-        await until(pilot, lambda: "Its data asks" in shown(app))
+        await until(pilot, lambda: "The data's questions about" in shown(app))
 
 
 async def test_another_model_answers(answers: QuickAnswers) -> None:
@@ -440,7 +440,7 @@ async def test_a_model_without_notes_says_that_its_confidence_is_raw_and_what_is
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
         await until(pilot, lambda: "red  90.0% raw confidence" in shown(app))
-        assert "not judged: unknown words, unfamiliar image" in shown(app)
+        assert "not checked: unknown words, unfamiliar image" in shown(app)
         await pilot.press("escape", "percent_sign")
         await until(pilot, lambda: any("bundled has no calibration" in note.message for note in app._notifications))
         assert "red  90.0% raw confidence" in shown(app)
@@ -474,7 +474,7 @@ async def test_nothing_is_cut_off_at_any_size(answers: QuickAnswers, size: tuple
         for region in (widget.region for widget in app.screen.children if widget.display):
             assert region.right <= size[0] and region.bottom <= size[1]
         assert "bundled · 10 ms" in shown(app)
-        assert "not judged: words, image" in shown(app) or "not judged: unknown words, unfamiliar image" in shown(app)
+        assert "not checked: words, image" in shown(app) or "not checked: unknown words, unfamiliar image" in shown(app)
         app.action_theme()
         await until(pilot, lambda: app.theme == "looptop-light")
         assert "confidence" in shown(app)
@@ -493,7 +493,7 @@ async def test_a_model_that_does_not_load_is_not_said_to_be_loading(answers: Qui
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "bundled · ready" in shown(app))
         app.ask_about("vqa-7")
-        await until(pilot, lambda: "model: vqa-7 · it does not load; m chooses another" in shown(app))
+        await until(pilot, lambda: "model: vqa-7 · it cannot be loaded; m chooses another" in shown(app))
         assert "vqa-7 has no model" in shown(app)
         app.ask_about("bundled")
         await until(pilot, lambda: "bundled · ready" in shown(app))

@@ -125,7 +125,7 @@ async def test_it_stops_and_goes_on_and_takes_kept_answers(answers: BatchAnswers
         await open_many(pilot, app, images)
         await until(pilot, lambda: answers.held)
         await pilot.press("escape")
-        await until(pilot, lambda: "stopped; space goes on" in shown(app))
+        await until(pilot, lambda: "stopped; space continues" in shown(app))
         answers.release(answers.held[0])
         await until(pilot, lambda: "4 of 6" in shown(app))
         assert len(answers.batches) == 1
@@ -234,7 +234,7 @@ async def test_a_model_that_ends_is_said_and_asked_again(answers: BatchAnswers, 
     answers.error = "the answering process ended (signal SIGKILL)"
     async with app.run_test(size=SIZE) as pilot:
         await open_many(pilot, app, images)
-        await until(pilot, lambda: "signal SIGKILL" in shown(app) and "stopped; space goes on" in shown(app))
+        await until(pilot, lambda: "signal SIGKILL" in shown(app) and "stopped; space continues" in shown(app))
         answers.error = ""
         await pilot.press("space")
         await until(pilot, lambda: "6 of 6" in shown(app))

@@ -24,7 +24,7 @@ async def test_c_shows_the_card_of_the_model(answers: QuickAnswers, size: tuple[
         assert "distilbert, width 96, 2 layers" in shown(app)
         if size[1] < 40:
             await pilot.press("pagedown")
-        await until(pilot, lambda: "2,000 of its training kept to compare" in shown(app))
+        await until(pilot, lambda: "2,000 training images to compare" in shown(app))
         await pilot.press("end")
         await until(pilot, lambda: "Apache-2.0" in shown(app))
         await pilot.press("escape")
@@ -86,7 +86,7 @@ def test_figures_say_what_they_are_of() -> None:
     for figure in ("50.50 % accuracy", "19.50 % accuracy", "67.00 % accuracy on validation"):
         assert figure in text
     assert "looptop eval on easy-vqa:test" in text
-    assert "50.00 % (48.00 to 52.00 %), 9,673 questions" in text and "expected error 3.10 %" in text
+    assert "50.00 % (48.00 to 52.00 %), 9,673 questions" in text and "error 3.10 %" in text
 
 
 @pytest.mark.parametrize("width", [60, 100])
@@ -111,7 +111,7 @@ def test_a_readme_is_wrapped_by_the_terminal_and_keeps_its_parts() -> None:
 
 def test_a_model_from_elsewhere_says_what_is_not_known_of_it() -> None:
     text = card_text(card(text="# A \x1b[31mcard\n[b]bold", troubles=("its weights are damaged",)), 100).plain
-    assert "raw: no temperature is kept with it" in text
-    assert "unknown ones are not judged" in text and "unfamiliar ones are not judged" in text
+    assert "raw: this model was saved without a calibration" in text
+    assert "which words are unknown" in text and "which images are unfamiliar" in text
     assert "gpt2[/b]" in text and "A ␛[31mcard\n[b]bold" in text and "its weights are damaged" in text
-    assert "nobody has evaluated it here" in text
+    assert "not evaluated here yet" in text

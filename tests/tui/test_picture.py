@@ -66,7 +66,7 @@ async def test_each_view_says_what_it_is(answers: QuickAnswers) -> None:
         await see(pilot, "V", "attention, mean of 2 heads")
         await see(pilot, "v", "cross-attention of “red” (1 of 2)", "60% went to the image")
         await see(pilot, "V", "cross-attention of “<end>” (2 of 2)")
-        await see(pilot, "v", "occlusion of “red”", "12.5 %", "raw probability, 75.0 %, with each")
+        await see(pilot, "v", "occlusion of “red”", "12.5 %", "raw probability (75.0 %) with each")
         await see(pilot, "v", "0.png · the image")
         kinds = [request.view for request in answers.asked if request.view]
         assert kinds == ["image", "tokens", "occlusion"], "each is made once"
@@ -143,7 +143,7 @@ async def test_an_encoder_without_a_class_token_has_no_attention(answers: QuickA
     answers.view = lambda request: AskReply(id=request.id, view=view, status="ready")
     app = make(answers)
     async with app.run_test(size=SIZE) as pilot:
-        await see(pilot, "v", "its size, 4x4, is kept")
+        await see(pilot, "v", "size kept at 4x4")
         await see(pilot, "v", "no class token")
 
 
@@ -171,13 +171,12 @@ def test_the_preparation_in_words() -> None:
         Normalised(mean, [0.25] * 3),
     ]
     assert words.preparation(steps, (640, 480), (128, 128)) == (
-        "Left the file, right what the model gets: resized from 640x480 to 298x224 (bicubic), cropped to the middle"
+        "Left, the file; right, the model's input: resized from 640x480 to 298x224 (bicubic), cropped to"
+        " the middle"
         " 224x224, padded to 256x256, changed from 256x256 to 128x128 by OwnProcessor itself, values from 0 to 255"
         " scaled to 0 to 1, normalised with mean 0.481, 0.458, 0.408 and standard deviation 0.25."
     )
-    assert words.preparation([], (9, 9), (9, 9)) == (
-        "Left the file, right what the model gets: its size, 9x9, is kept."
-    )
+    assert words.preparation([], (9, 9), (9, 9)) == ("Left, the file; right, the model's input: size kept at 9x9.")
 
 
 def test_the_time_that_is_left_is_said_once_it_can_be_known() -> None:

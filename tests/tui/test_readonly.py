@@ -19,7 +19,7 @@ from looptop.engine.runs.control import send
 from looptop.engine.runs.delete import delete
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.tui.actions import ACTIONS, CHANGING
-from looptop.tui.app import ONLY_LOOKS, LooptopApp
+from looptop.tui.app import READ_ONLY_NOTICE, LooptopApp
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
@@ -57,13 +57,13 @@ async def test_keys_change_nothing_and_say_why(
         app = LooptopApp(make_process=lambda: answers, attach=run)
         async with app.run_test(size=(120, 40)) as pilot:
             await until(pilot, lambda: "step 120 of 200" in shown(app))
-            assert "only looks" in shown(app)
+            assert "read-only" in shown(app)
             assert "space pause" not in shown(app)
             assert "checkpoint" not in shown(app).splitlines()[-1]
             for key in ("space", "c", "x", "n"):
                 app.clear_notifications()
                 await pilot.press(key)
-                await until(pilot, lambda: [n.message for n in app._notifications] == [ONLY_LOOKS])
+                await until(pilot, lambda: [n.message for n in app._notifications] == [READ_ONLY_NOTICE])
             await pilot.press("4", "D", "t", "d", "1")
             await until(pilot, lambda: "0.png" in shown(app))
         assert files(home) == before

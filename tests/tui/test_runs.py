@@ -118,7 +118,7 @@ async def test_runs_with_alerts_are_marked_in_every_list_and_head(answers: Quick
         assert isinstance(screen, TrainScreen)
         screen.attach(run)
         await until(pilot, lambda: "vqa-2  ! finished, with 1 alert" in shown(app))
-        await until(pilot, lambda: width < 100 or "question alone" in shown(app))
+        await until(pilot, lambda: width < 100 or "question only" in shown(app))
 
 
 async def test_all_runs_are_listed_with_what_is_known_of_them(answers: QuickAnswers) -> None:

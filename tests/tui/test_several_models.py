@@ -178,7 +178,7 @@ async def test_a_model_that_fails_leaves_the_others_their_answers(
     async with app.run_test(size=SIZE) as pilot:
         await mark(pilot, app, "space", "space", "enter")
         await open_many(pilot, app, images[:5])
-        await until(pilot, lambda: "5 of 10 · stopped; space goes on · bundled: bundled is damaged" in shown(app))
+        await until(pilot, lambda: "5 of 10 · stopped; space continues · bundled: bundled is damaged" in shown(app))
         damaged = False
         await pilot.press("space")
         await until(pilot, lambda: "10 of 10" in shown(app))

@@ -88,7 +88,7 @@ async def test_the_same_questions_go_from_wrong_to_right(answers: QuickAnswers, 
         await pilot.press("[")
         await until(pilot, lambda: "evaluation 2 of 3 · step 20" in shown(app))
         assert "✗ 62.5% blue" in shown(app) and "before  no" in shown(app)
-        assert "1 later: ] goes on, end to the newest" in shown(app)
+        assert "1 later: ] goes to the next, end to the newest" in shown(app)
         await pilot.press("home")
         await until(pilot, lambda: "evaluation 1 of 3 · step 0" in shown(app) and "2 later" in shown(app))
         await pilot.press("[", "]", "]", "[", "[")  # faster than the journal is read
@@ -173,7 +173,7 @@ async def test_what_was_not_journalled_is_said(answers: QuickAnswers, tmp_path: 
         await until(pilot, lambda: "✓ 62.5% red" in shown(app))
         for _ in range(2):
             await pilot.press("tab")
-            await until(pilot, lambda: "an older looptop made it" in shown(app))
+            await until(pilot, lambda: "an older version of looptop wrote it" in shown(app))
         connection = sqlite3.connect(run.db)
         with connection:
             connection.execute("DELETE FROM answer_samples")

@@ -23,7 +23,7 @@ from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.engine.startup import host
 from looptop.engine.vqa.curation.edits import Edits, record_edit
 from looptop.engine.vqa.curation.journal import CurationJournal, write_losses, write_questions
-from looptop.tui.app import ONLY_LOOKS, LooptopApp
+from looptop.tui.app import READ_ONLY_NOTICE, LooptopApp
 from looptop.tui.train.question_rows import LEVELS, NOT_TRAINED, sparkline
 from looptop.tui.train.questions_page import QuestionsPage
 from looptop.tui.widgets.picture import Picture
@@ -116,7 +116,7 @@ async def test_sorting_and_filtering_keep_the_question_under_the_cursor(answers:
         field.value = "loss<"
         await until(pilot, lambda: "ends too early" in shown(app))
         field.value = "nothing at all"
-        await until(pilot, lambda: "no training question is meant by that" in shown(app))
+        await until(pilot, lambda: "no training question matches" in shown(app))
         field.value = ""
         await until(pilot, lambda: len(order(app)) == 5)
         await pilot.press("enter")
@@ -130,13 +130,13 @@ async def test_a_run_that_is_not_live_is_edited_at_once(answers: QuickAnswers, t
     async with app.run_test(size=(160, 40)) as pilot:
         await opened(pilot)
         await pilot.press("u")
-        await until(pilot, lambda: any("nothing to take back" in each for each in notices(app)))
+        await until(pilot, lambda: any("nothing to undo" in each for each in notices(app)))
         await pilot.press("enter", *EMPTY, *"blue", "enter")
         await until(pilot, lambda: "pink → blue" in shown(app) and "1 with another answer" in shown(app))
         await pilot.press("down", "x")
         await until(pilot, lambda: "left out of training" in shown(app) and "1 left out" in shown(app))
         await pilot.press("x")
-        await until(pilot, lambda: any("left out already" in each for each in notices(app)))
+        await until(pilot, lambda: any("already left out" in each for each in notices(app)))
         await pilot.press("u")
         await until(pilot, lambda: "0 left out" in shown(app))
         await pilot.press("up", "enter", *EMPTY, *"pink", "enter")  # as in the data
@@ -162,10 +162,10 @@ async def test_an_app_that_only_looks_edits_nothing(
         for key in ("enter", "x", "u"):
             app.clear_notifications()
             await pilot.press(key)
-            await until(pilot, lambda: notices(app) == [ONLY_LOOKS])
+            await until(pilot, lambda: notices(app) == [READ_ONLY_NOTICE])
         app.clear_notifications()
         page.query_one(Table).action_choose()  # a double click
-        await until(pilot, lambda: notices(app) == [ONLY_LOOKS])
+        await until(pilot, lambda: notices(app) == [READ_ONLY_NOTICE])
     assert CurationJournal(run.db).edits() == []
 
 
@@ -196,7 +196,7 @@ async def test_a_live_run_is_paused_before_it_is_edited(answers: QuickAnswers, t
             for key in ("enter", "x", "u"):
                 app.clear_notifications()
                 await pilot.press(key)
-                await until(pilot, lambda: any("pause it first (space)" in each for each in notices(app)))
+                await until(pilot, lambda: any("pause the run first (space)" in each for each in notices(app)))
             assert isinstance(app.screen, QuestionsPage)
             await pilot.press("space")
             await until(pilot, lambda: "paused: edits apply from the next epoch on" in shown(app))
@@ -229,8 +229,8 @@ async def test_a_run_without_questions_says_why(answers: QuickAnswers) -> None:
     app = app_on(make_run(40), answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
-        assert "has noted no training questions" in shown(app)
-        assert "or has not begun" in shown(app), "the sentence is wrapped, not cut"
+        assert "has not recorded its training" in shown(app)
+        assert "has not started" in shown(app), "the sentence is wrapped, not cut"
         await pilot.press("enter", "x", "u", "s")
         await pilot.pause()
 
@@ -242,7 +242,10 @@ async def test_a_damaged_journal_is_one_sentence(answers: QuickAnswers, tmp_path
     app = app_on(run, answers)
     async with app.run_test(size=(160, 40)) as pilot:
         await opened(pilot)
-        await until(pilot, lambda: "its losses cannot be read" in shown(app) and "they cannot be read" in shown(app))
+        await until(
+            pilot,
+            lambda: "its losses cannot be read" in shown(app) and "the training questions cannot be read" in shown(app),
+        )
         await pilot.press("enter", "x", "u")
         add_epoch(run, 2, (0.1, 0.2, 0.3, 0.4, 0.5))
         await until(pilot, lambda: order(app) == ["4", "3", "2", "1", "0"] and "cannot be read" not in shown(app))

@@ -124,7 +124,7 @@ async def test_all_views_are_in_the_large_view_too(answers: QuickAnswers) -> Non
         ):
             await pilot.press(key)
             await until(pilot, partial(_stands, app, text))
-        assert "12.5 %" in shown(app) and "Parts that count only together" in " ".join(shown(app).split())
+        assert "12.5 %" in shown(app) and "Parts that only matter together" in " ".join(shown(app).split())
         await pilot.press("escape")
         await until(pilot, lambda: "occlusion of" in shown(app) and "Question" in shown(app))
 

@@ -55,7 +55,7 @@ def test_a_process_that_ended_is_counted_anew(clock: list[float]) -> None:
     status = ModelStatus(StateFile())
     clock[0] += 50
     status.change("ended")
-    assert "ask to start it again" in status.text()
+    assert "ask again to restart it" in status.text()
     clock[0] += 50
     status.change("starting")
     clock[0] += 2

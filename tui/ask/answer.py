@@ -69,7 +69,7 @@ class AnswerView(VerticalScroll):
         if not questions:
             self.show_lines(safe("Type a question about the image, then press enter.", "$text-muted"))
             return
-        first = "Its data asks of this image (a click, or ↓ in the question, fills one in):"
+        first = "The data's questions about this image (click one, or press ↓ in the question field):"
         lines = [safe(f"· {question}").stylize(Style.from_meta({SUGGESTION: question})) for question in questions]
         self.show_lines(Content.styled(first, "$text-muted"), Content(""), *lines)
 
@@ -101,7 +101,7 @@ class AnswerView(VerticalScroll):
             Why that changes nothing; empty if it does.
         """
         if self._shown is not None and not self._shown[1].calibrated:
-            return f"{visible(self._shown[1].model)} has no calibration: all its confidences are raw"
+            return f"{visible(self._shown[1].model)} is not calibrated: all its confidences are raw"
         self._raw = not self._raw
         if self._shown is not None:
             self._draw(*self._shown)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MAX_EVALUATIONS = 6
 
-NOT_EVALUATED = "nobody has evaluated it here: looptop eval measures it"
+NOT_EVALUATED = "not evaluated here yet; run `looptop eval`"
 
 
 class CardView(Overlay[None]):
@@ -154,11 +154,11 @@ def _figures(card: ModelCard) -> Iterator[Row]:
         measured = {
             "test": run.test_accuracy,
             "validation": run.validation_accuracy,
-            "question alone": run.question_only,
+            "question only": run.question_only,
         }
         for name, value in measured.items():
             if value is not None:
-                yield name, f"{100 * value:.2f} % accuracy{' on validation' if name == 'question alone' else ''}"
+                yield name, f"{100 * value:.2f} % accuracy{' on validation' if name == 'question only' else ''}"
     for evaluation in card.evaluations[:MAX_EVALUATIONS]:
         yield from _evaluation(evaluation)
     if not card.evaluations:
@@ -170,8 +170,8 @@ def _evaluation(evaluation: Evaluation) -> Iterator[Row]:
     yield "", f"looptop eval on {evaluation.data}{first}, {local_time(evaluation.when, '%Y-%m-%d %H:%M')}"
     yield "  accuracy", _estimate(evaluation.accuracy)
     if evaluation.question_only is not None:
-        yield "  question alone", _estimate(evaluation.question_only)
-    yield "  calibration", f"expected error {100 * evaluation.calibration_error:.2f} %"
+        yield "  question only", _estimate(evaluation.question_only)
+    yield "  calibration", f"error {100 * evaluation.calibration_error:.2f} %"
 
 
 def _estimate(estimate: Estimate) -> str:
@@ -184,13 +184,17 @@ def _estimate(estimate: Estimate) -> str:
 def _trust(card: ModelCard) -> Iterator[Row]:
     fitted = card.calibration
     if fitted is None:
-        yield "confidence", "raw: no temperature is kept with it"
+        yield "confidence", "raw: this model was saved without a calibration"
     else:
         yield "confidence", f"calibrated on {fitted.questions:,} validation questions"
         yield "temperature", f"{fitted.temperature:.2f}"
         before, after = 100 * fitted.raw_error, 100 * fitted.error
-        yield "expected error", f"{after:.2f} % ({before:.2f} % before calibration)"
-    words = "not kept, so unknown ones are not judged" if card.words is None else f"{card.words:,} in its training"
+        yield "calibration", f"error {after:.2f} % ({before:.2f} % before calibration)"
+    words = (
+        "not recorded, so it cannot tell which words are unknown"
+        if card.words is None
+        else f"{card.words:,} in its training questions"
+    )
     yield "words", words
-    kept = "not kept, so unfamiliar ones are not judged; looptop calibrate can keep them"
-    yield "images", kept if card.images is None else f"{card.images:,} of its training kept to compare with"
+    kept = "not recorded, so it cannot tell which images are unfamiliar; `looptop calibrate` adds them"
+    yield "images", kept if card.images is None else f"{card.images:,} training images to compare with"

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 TRAINING = "training"
 FORMS = {
-    "csv": "CSV: one row an answer",
-    "jsonl": "JSON lines: one object an answer, with its candidates",
+    "csv": "CSV: one row per answer",
+    "jsonl": "JSON lines: one object per answer, with its candidates",
     TRAINING: "training data: what you marked right or corrected, as a table and as VQA v2",
 }
 
@@ -39,7 +39,7 @@ def as_text(entry: Entry) -> str:
 def copy(app: App[Any], entry: Entry) -> None:
     """Copies question, answer and model."""
     app.copy_to_clipboard(as_text(entry))
-    _tell(app, "question, answer and model are copied")
+    _tell(app, "copied question, answer and model")
 
 
 def judge(screen: Screen[Any], asked: AskedQuestions, entry: Entry, then: Callable[[Entry], object]) -> None:
@@ -80,7 +80,7 @@ def judge(screen: Screen[Any], asked: AskedQuestions, entry: Entry, then: Callab
         ("r", "right", "it is right"),
         ("w", "wrong", "it is wrong"),
         ("c", "correct", "it is wrong: type the right answer"),
-        *([("n", "none", "take your mark back")] if entry.judgement is not None else []),
+        *([("n", "none", "remove your mark")] if entry.judgement is not None else []),
         ("escape", "stay", "change nothing"),
     ]
     text = Content.assemble(

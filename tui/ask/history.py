@@ -277,7 +277,7 @@ class History(Vertical):
             self.border_subtitle = safe(error, "$text-error")
             return
         self.border_subtitle = ""
-        self.table.empty = "no question is meant by that" if self._filter is not None else EMPTY
+        self.table.empty = "no question matches" if self._filter is not None else EMPTY
         work(self, self._search(), "history search")
 
     @on(Input.Submitted, "#history-filter")

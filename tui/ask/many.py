@@ -80,7 +80,7 @@ class ManyQuestions:
 
         images = await listed_images(panel)
         if not images:
-            screen.notify("the list has no image to ask about", severity="warning", markup=False)
+            screen.notify("the list has no images to ask about", severity="warning", markup=False)
             return
         if self.answers is not None and not question:
             question = self.answers.question

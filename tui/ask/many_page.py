@@ -126,7 +126,7 @@ class ManyPage(Overlay[list["Entry"]]):
         if self._rows.sort is not None or self._rows.is_filtered:  # else a row stays where it is
             cursor = indices.index(current) if current is not None and current in indices else None
         table.sort = self._rows.sort
-        table.empty = "no answer is meant by that" if self._rows.is_filtered else "no question"
+        table.empty = "no answer matches" if self._rows.is_filtered else "no question"
         table.fill(len(indices), self._rows.cells, cursor=cursor)
         self.query_one("#answers-status", Static).update(
             Content("\n").join([self._progress(), *map(self._figures, self._many.models)])
@@ -154,7 +154,7 @@ class ManyPage(Overlay[list["Entry"]]):
                 if many.left is not None:
                     words.append(f"about {duration(many.left)} left")
             case ManyState.STOPPED:
-                words.append("stopped; space goes on")
+                words.append("stopped; space continues")
             case ManyState.DONE:
                 words += [f"in {duration(many.spent)}"] if many.spent >= 1 else []
         if self._rows.is_filtered:

@@ -57,8 +57,8 @@ class ModelStatus:
             return "answering…" if unanswered == 1 else f"answering {unanswered} questions…"
         words = {
             READY: "ready",
-            ENDED: "the model stopped; ask to start it again",
-            FAILED: "it does not load; m chooses another",
+            ENDED: "the model's process ended; ask again to restart it",
+            FAILED: "it cannot be loaded; m chooses another",
             STARTING: "starting: loading PyTorch",
         }
         text = words.get(self.code, visible(self.code))

@@ -26,15 +26,15 @@ def preparation(steps: Sequence[PreparationStep], before: Size, after: Size) -> 
     """What was done to an image before the model saw it."""
     words = [_step(step) for step in steps]
     if before == after and not any(_changes_size(step) for step in steps):
-        words.insert(0, f"its size, {_size(before)}, is kept")
-    return f"Left the file, right what the model gets: {', '.join(words) or 'unchanged'}."
+        words.insert(0, f"size kept at {_size(before)}")
+    return f"Left, the file; right, the model's input: {', '.join(words) or 'unchanged'}."
 
 
 def token_meaning(share: float) -> str:
     """What the cross-attention of a token shows."""
     return (
         f"The share of its attention that the decoder gave to each patch when it wrote this token; {share:.0%} went to"
-        " the image. It cannot show whether the answer would be another without them."
+        " the image. It cannot show whether the answer would differ without them."
     )
 
 
@@ -45,8 +45,8 @@ def occlusion_meaning(probability: float) -> str:
         probability: Of the answer, with nothing greyed out.
     """
     return (
-        f"The answer's raw probability, {share(probability)}, with each square greyed out: bright ones decide it."
-        " Parts that count only together do not show."
+        f"The answer's raw probability ({share(probability)}) with each square greyed out in turn: bright ones matter"
+        " most. Parts that only matter together do not show."
     )
 
 

@@ -14,7 +14,7 @@ from looptop.tui.paths import may_be_paths
 from looptop.tui.widgets.field import Field
 
 FOCUSED = "type a question and press enter, or ↓ for a suggestion"
-UNFOCUSED = "a, or enter on an image, then type a question"
+UNFOCUSED = "press a, or enter on an image, to type a question"
 
 
 class QuestionField(Field):

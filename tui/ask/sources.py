@@ -158,7 +158,9 @@ def recent(paths: Sequence[Path]) -> ListedSource:
         return [ImageEntry(path) for path in paths]
 
     rows = PathRows(paths, lambda path: f"in {path.parent}")
-    return ListedSource("Recent images", rows, entries, problem="" if paths else "no image was asked about yet")
+    return ListedSource(
+        "Recent images", rows, entries, problem="" if paths else "you have not asked about any image yet"
+    )
 
 
 def accepted(

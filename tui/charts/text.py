@@ -70,7 +70,7 @@ def status(
         notes: How the chart is drawn.
     """
     if position is None:
-        line = "no metric by that name" if snapshot.names else "no metrics yet"
+        line = "no metric matches" if snapshot.names else "no metrics yet"
         return Content.styled(line, "$text-muted")
     parts = [Content.styled(f"{position[0]}/{position[1]} ", "$text-muted") + safe(name, "bold")]
     for index, (each, run) in enumerate(zip(snapshot.heads, snapshot.runs, strict=True)):

@@ -97,7 +97,7 @@ class Evaluating:
         if client is not self._client:
             return
         if reply.error is not None or reply.done or reply.ended:
-            error = reply.error or ("" if reply.done else "the evaluating process ended")
+            error = reply.error or ("" if reply.done else "the evaluation process ended")
             ended = Ended(self.model, error, tuple(reply.notes))
             self.cancel()
             self._on_end(ended)

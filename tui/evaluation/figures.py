@@ -111,7 +111,7 @@ def _row(one: Figure, scale: int) -> Row:
 
 def main_figures(evaluation: Evaluation, report: Report) -> list[Figure]:
     """The lines of the main figures."""
-    counted = "No training data is known for it."
+    counted = "The training data are not known."
     if evaluation.training_data:
         counted = f"Counted in {evaluation.training_data}."
     before = "The confidence is not calibrated."
@@ -119,7 +119,7 @@ def main_figures(evaluation: Evaluation, report: Report) -> list[Figure]:
         before = f"Before calibration it was {share(report.raw_calibration_error)}."
     figures = [
         _estimate("accuracy", evaluation.accuracy, "The official VQA accuracy.", "primary"),
-        _estimate("exact", evaluation.exact, "The share of answers that are the right answer letter by letter."),
+        _estimate("exact", evaluation.exact, "The share of answers that match the right answer exactly."),
         _estimate(
             "question only",
             evaluation.question_only,
@@ -134,16 +134,16 @@ def main_figures(evaluation: Evaluation, report: Report) -> list[Figure]:
         ),
         Figure(
             "calibration error",
-            f"The mean distance of confidence and accuracy over 15 bins of confidence. {before}",
+            f"The mean distance between confidence and accuracy over 15 bins of confidence. {before}",
             evaluation.calibration_error,
         ),
     ]
     for one in report.coverage:
-        meaning = f"If it may be wrong in {share(one.risk, 0)} of its answers, it can answer no question."
+        meaning = f"If only {share(one.risk, 0)} of its answers may be wrong, it can answer no question."
         if one.threshold is not None:
             meaning = (
-                f"The share of questions that it can answer if it may be wrong in {share(one.risk, 0)} of its answers:"
-                f" those of a confidence of at least {share(one.threshold, 1)}."
+                f"The share of questions that it can answer if {share(one.risk, 0)} of its answers may be wrong: those"
+                f" with a confidence of at least {share(one.threshold, 1)}."
             )
         figures.append(Figure(f"covered at {share(one.risk, 0)} risk", meaning, one.coverage))
     return figures

@@ -89,7 +89,7 @@ class ChangedTable(Table):
     def __init__(self) -> None:
         super().__init__(id="changed")
         self.changed: Sequence[ChangedQuestion] = ()
-        self.empty = "no question is right with one model and wrong with the other"
+        self.empty = "no question is answered right by one model and wrong by the other"
 
     def show(self, first: str, second: str, changed: Sequence[ChangedQuestion]) -> None:
         """Shows the questions, with the models' names as titles."""

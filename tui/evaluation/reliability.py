@@ -204,10 +204,8 @@ class ReliabilityPage(Container):
         """The bin under the cursor in a sentence."""
         one = self._bins[self._table.cursor] if self._bins else None
         if one is None or one.accuracy is None:
-            return (
-                "● the accuracy of a bin of confidence, with its 95 % interval; on the dotted line confidence is true."
-            )
-        way = "less sure than it is right" if one.accuracy.value > (one.confidence or 0) else "surer than it is right"
+            return "● the accuracy of a bin of confidence, with its 95 % interval; on the dotted line, both are equal."
+        way = "underconfident" if one.accuracy.value > (one.confidence or 0) else "overconfident"
         return (
             f"Of {one.accuracy.questions:,} answers with a mean confidence of {share(one.confidence)},"
             f" {share(one.accuracy.value)} are right: there the model is {way}."

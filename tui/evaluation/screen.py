@@ -64,7 +64,7 @@ class EvaluationScreen(MainScreen):
         self._hardest = QuestionTable(id="hardest-page", empty="there are no questions")
         self._mislabelled = QuestionTable(
             id="mislabelled-page",
-            empty="no wrong answer of at least 90 % confidence is confirmed by similar images",
+            empty="no wrong answer with at least 90 % confidence is supported by similar images",
         )
         pages: dict[str, Widget] = {
             FIRST_PAGE: self._figures,
@@ -183,7 +183,7 @@ class EvaluationScreen(MainScreen):
         if self._notice:
             return safe(self._notice, "$text-warning")
         if self._evaluating.model == self._model:
-            return Content.styled("The figures come when all questions are answered. The app goes on meanwhile.")
+            return Content.styled("The figures appear once all questions are answered. You can use the app meanwhile.")
         return Content.assemble(
             ("This model has not been evaluated yet.\n\n", ""),
             ("r", "$primary bold"),
@@ -215,7 +215,7 @@ class EvaluationScreen(MainScreen):
         """Esc: cancels an evaluation, or goes back."""
         if self._evaluating.cancel():
             self._compare_with = ""
-            self._notice = "cancelled; images that are encoded already are not encoded again"
+            self._notice = "cancelled; images that are already encoded will not be encoded again"
             self._show_head()
         else:
             work(self, self.services.action_go(self._frame.origin), "screens")
@@ -245,7 +245,7 @@ class EvaluationScreen(MainScreen):
             self._compare_with = ""
             self.services.show_notice(ended.error, "error")
         elif not self.is_selected:
-            self.services.show_notice(f"{ended.model} is evaluated; e shows its figures")
+            self.services.show_notice(f"{ended.model} has been evaluated; e shows its figures")
         if self._compare_with and ended.model == self._compare_with:
             self._compare_to(self._compare_with, is_evaluated=True)
         elif ended.model == self._model and not ended.error:
@@ -264,7 +264,7 @@ class EvaluationScreen(MainScreen):
     def action_compare(self) -> None:
         """Chooses another model."""
         if self._shown is None:
-            self.services.show_notice("evaluate this model first: r", "warning")
+            self.services.show_notice("evaluate this model first (r)", "warning")
             return
         work(self, self._choose_other(self._shown), "compare", exclusive=True)
 
@@ -278,7 +278,7 @@ class EvaluationScreen(MainScreen):
             return
         lines = []
         for other in others:
-            known = "  not evaluated on these questions yet: it is evaluated first"
+            known = "  not evaluated on these questions yet; this will be done first"
             if other.evaluation is not None:
                 known = f"  {100 * other.evaluation.accuracy.value:.2f} %"
             lines.append(Choice(other.name, safe(other.name, "bold") + safe(f"{known}  {other.label}", "$text-muted")))

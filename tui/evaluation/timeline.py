@@ -34,8 +34,8 @@ from looptop.tui.widgets.table import Table
 NO_EVALUATION = "after the first evaluation"
 NO_SAMPLES = "This evaluation kept no sample answers: training.answer_samples says how many a run keeps."
 NO_BREAKDOWN = (
-    "This evaluation's accuracy by type and its confusions are not in the journal: an older looptop made it.\n"
-    "`looptop eval`, or e on Train, finds them for the run's model."
+    "The journal has no accuracy by type and no confusions of this evaluation: an older version of looptop wrote it.\n"
+    "`looptop eval`, or e on Train, computes them for the run's model."
 )
 
 
@@ -158,10 +158,10 @@ class TimelineScreen(MainScreen):
             return Content("")
         follows = "newest"
         if not timeline.state.ended:
-            follows = "newest: the next one is shown when it is made"
+            follows = "newest; the next one will be shown when it is made"
         if not timeline.is_newest:
             later = len(timeline.steps) - 1 - timeline.index
-            follows = f"{later:,} later: ] goes on, end to the newest"
+            follows = f"{later:,} later: ] goes to the next, end to the newest"
         width = max(8, min(len(timeline.steps), self.size.width - 6 - len(follows)))
         bars = sparkline(timeline.accuracies, width)
         here = thinned_index(timeline.index, len(timeline.steps), width)

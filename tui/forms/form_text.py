@@ -57,10 +57,10 @@ def about_text(draft: Draft, estimate: EstimateReply | None) -> Content:
         estimate: What the estimating process has said so far; None before it has said anything.
     """
     count = sum(draft.differs(setting.key) for setting in draft.settings)
-    differs = "as the preset" if not count else f"{count} setting{'s' if count > 1 else ''} changed"
+    differs = "nothing changed" if not count else f"{count} setting{'s' if count > 1 else ''} changed"
     lines = [safe(f"{draft.text(PRESET)}: {differs}", "$text-muted")]
     if draft.config is None:
-        return Content("\n").join([*lines, Content(""), safe("not known while a value is wrong", "$text-muted")])
+        return Content("\n").join([*lines, Content(""), safe("unknown while a value is invalid", "$text-muted")])
     if estimate is None:
         return Content("\n").join([*lines, Content(""), safe("…", "$text-muted")])
     if estimate.error is not None:

@@ -87,7 +87,7 @@ class NewRunForm(Vertical):
             with VerticalScroll(id="form-pane"):
                 yield Static(id="form-pane-text")
         yield Panel(id="form-setting")
-        search = Field(placeholder="search the settings: words of their names and meanings", id="form-search")
+        search = Field(placeholder="search the settings: words in names and descriptions", id="form-search")
         search.display = False
         yield search
         # Outside the scrolled part, so that it is always visible.

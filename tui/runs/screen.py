@@ -110,7 +110,7 @@ class RunsScreen(MainScreen):
             run_filter.refuse_unknown_metrics(self._run_filter, self._all)
         except LooptopError as error:
             self._unknown = str(error)
-        empty = "no run is meant by that" if self._all else "no runs yet: screen 2 starts one"
+        empty = "no run matches" if self._all else "no runs yet: screen 2 starts one"
         table.show(rows, self._sort, empty if self._read_once else "reading…")
         self._say_count()
 

@@ -121,7 +121,7 @@ class ChartControls:
             return
         if run_id not in overlaid and len(overlaid) + 1 >= most:
             self._screen.services.show_notice(
-                f"more than {most} runs cannot be told apart in these charts; take one away first", "warning"
+                f"more than {most} runs cannot be told apart in these charts; remove one first", "warning"
             )
             return
         self._screen.services.fetch(lambda: RunFolder.find(run_id), self._toggle)

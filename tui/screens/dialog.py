@@ -74,10 +74,10 @@ class TextQuestion(Overlay[str]):
         field: Widget
         if self._several_lines:
             field = NoteField(self._before, id="text")
-            field.border_subtitle = "enter keeps it, ^j begins a line, esc changes nothing"
+            field.border_subtitle = "enter keeps the text, ^j starts a new line, esc cancels"
         else:
             field = Field(self._before, id="text")
-            field.border_subtitle = "enter keeps it, esc changes nothing"
+            field.border_subtitle = "enter keeps the text, esc cancels"
         box = Vertical(field, classes="box -question")
         box.border_title = safe(self._title)
         yield box

@@ -62,7 +62,9 @@ class Entries(Overlay[None]):
         with Vertical(classes="box -entries") as box:
             box.border_title = safe(self._title)
             yield EntryList(self._empty, id="entries")
-            field = Field(placeholder="search; enter finds, then n and N go on", id="entries-search")
+            field = Field(
+                placeholder="type words, enter searches; then n and N go through the matches", id="entries-search"
+            )
             field.display = False
             yield field
         yield KeyBar()

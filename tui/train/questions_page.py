@@ -38,7 +38,7 @@ READ_SECONDS = 1.0
 ANSWER_SECONDS = 5.0
 """How long a live run's answer to an edit is waited for."""
 
-PAUSE_FIRST = "pause it first (space): training questions are edited while a run is paused"
+PAUSE_FIRST = "pause the run first (space): training questions can be edited only while it is paused"
 TITLE_LETTERS = 60
 """So much of a question stands in the title of the field for its answer."""
 
@@ -112,7 +112,7 @@ class QuestionsPage(Overlay[None]):
             self._trouble = str(error)
             self._complain(self._trouble)
             if self._questions is None:
-                self._table.empty = "they cannot be read"
+                self._table.empty = "the training questions cannot be read"
                 self._table.refresh()
             return
         if self._trouble:
@@ -146,9 +146,12 @@ class QuestionsPage(Overlay[None]):
         self._questions, self._rows = questions, rows
         table.sort = sort
         if chosen is not None:
-            table.empty = "no training question is meant by that"
+            table.empty = "no training question matches"
         else:
-            table.empty = "this run has noted no training questions: it is no VQA run, is older, or has not begun"
+            table.empty = (
+                "this run has not recorded its training questions: it is not a VQA run, an older version made it, or it"
+                " has not started"
+            )
         table.fill(len(rows), self._cells, cursor=cursor)
         if cursor is not None:  # The question stays at its line of the screen.
             table.scroll_to(y=max(0, table.cursor - above), animate=False, immediate=True)
@@ -292,7 +295,7 @@ class QuestionsPage(Overlay[None]):
         """Leaves the question out of training."""
         question = self._editable
         if question is not None and question.is_dropped:
-            self._services.show_notice("it is left out already; u takes it back")
+            self._services.show_notice("it is already left out; u puts it back")
         elif question is not None:
             self._edit(question, "drop")
 
@@ -300,7 +303,7 @@ class QuestionsPage(Overlay[None]):
         """Takes the edits of the question back."""
         question = self._editable
         if question is not None and not question.is_dropped and question.edited_answer is None:
-            self._services.show_notice("it is as in the data; there is nothing to take back")
+            self._services.show_notice("it is as in the data; there is nothing to undo")
         elif question is not None:
             self._edit(question, "restore")
 
@@ -372,5 +375,5 @@ def _record(run: RunFolder, row: int, kind: EditKind, answer: str) -> str:
         return ""
     reply = wait_answer(run, control, ANSWER_SECONDS)
     if reply is None:
-        return f"{run.id} has not answered the edit yet; the table will show it"
+        return f"{run.id} has not confirmed the edit yet; the table will show when it does"
     return "" if reply.ok else reply.text

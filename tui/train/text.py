@@ -33,7 +33,7 @@ def head(snapshot: Snapshot, width: int) -> Content:
     ]
     line = Content.assemble((snapshot.id, "bold"), "  ", state_word(snapshot.state, snapshot.alerts), "  ")
     if snapshot.elsewhere:
-        line += safe(f"by the heartbeat of {snapshot.elsewhere}  ", "$text-warning")
+        line += safe(f"known by its heartbeat on {snapshot.elsewhere}  ", "$text-warning")
     if snapshot.title:
         line += safe(f"{snapshot.title}  ", "bold")
     if snapshot.state in (RunState.PAUSED, RunState.QUEUED, RunState.FAILED, RunState.STOPPED) and snapshot.reason:
@@ -41,7 +41,9 @@ def head(snapshot: Snapshot, width: int) -> Content:
     if snapshot.state is RunState.INTERRUPTED:
         return line + safe(f"{snapshot.trouble}; r resumes from its last checkpoint", "$text-muted")
     if snapshot.trouble:
-        return line + safe(f"{snapshot.trouble}: what the run has to say waits in its memory", "$text-error")
+        return line + safe(
+            f"{snapshot.trouble}: until there is room, the run keeps its metrics in memory", "$text-error"
+        )
     return (line + safe(" · ".join(word for word in words if word), "$text-muted")).truncate(width, ellipsis=True)
 
 
@@ -83,7 +85,7 @@ def figures(snapshot: Snapshot) -> Content:
     if "eval_accuracy" in snapshot.latest:
         rows.append(("  last, step", f"{snapshot.latest['eval_accuracy'].step:,}"))
     if isinstance(alone := snapshot.facts.get(QUESTION_ONLY), float):
-        rows.append(("question alone", _percent(alone)))
+        rows.append(("question only", _percent(alone)))
     if "test_accuracy" in snapshot.latest:
         rows.append(("test accuracy", _percent(value("test_accuracy"))))
     if best is not None:

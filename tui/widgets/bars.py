@@ -74,7 +74,7 @@ class TopBar(ClickableLine):
 
     def render(self) -> RenderResult:
         """The line."""
-        name = " looptop  only looks   " if is_read_only() else " looptop   "
+        name = " looptop  read-only   " if is_read_only() else " looptop   "
         if self.size.width < NARROW:
             name = " "
         parts: list[str | tuple[str, str]] = [(name, "$primary bold")]

@@ -81,12 +81,12 @@ _SENTENCES: dict[AlertCode, tuple[Callable[[Alert], str], Callable[[Settings], s
         ),
     ),
     AlertCode.LOSS_ABOVE_START: (
-        lambda alert: f"the training loss stays above its start: {_values(alert, 'loss', 'start')} before training",
+        lambda alert: f"the training loss is still above its start: {_values(alert, 'loss', 'start')} before training",
         lambda use: f"lower {use.table}learning_rate, or lengthen {use.table}warmup_steps",
     ),
     AlertCode.LOSS_RISING: (
-        lambda alert: f"the training loss has been rising for long: {_least(alert)}",
-        lambda use: f"lower {use.table}learning_rate, and train again or go on from an earlier checkpoint",
+        lambda alert: f"the training loss has been rising for a long time: {_least(alert)}",
+        lambda use: f"lower {use.table}learning_rate, and train again, or continue from an earlier checkpoint",
     ),
     AlertCode.EVAL_LOSS_WORSE: (
         lambda alert: f"the validation loss is worse than before training: {_values(alert, 'loss', 'start')} before",
@@ -111,7 +111,7 @@ _SENTENCES: dict[AlertCode, tuple[Callable[[Alert], str], Callable[[Settings], s
     ),
     AlertCode.GRADIENT_VANISHING: (
         lambda alert: (
-            f"the gradient norm has vanished and nothing is learned: {_values(alert, 'norm', 'usual')} usually"
+            f"the gradient norm has vanished and the model no longer learns: {_values(alert, 'norm', 'usual')} usually"
         ),
         lambda use: (
             f"train in bf16 or fp32 instead of fp16, raise {use.table}learning_rate, train more of the model, and check"
@@ -132,7 +132,8 @@ _SENTENCES: dict[AlertCode, tuple[Callable[[Alert], str], Callable[[Settings], s
     AlertCode.THROUGHPUT_FALLEN: (
         _throughput,
         lambda use: (
-            "see what else runs on this machine (`looptop runs state:running`, screen 4), and whether it has become hot"
+            "check what else is running on this machine (`looptop runs state:running`, screen 4), and whether it is"
+            " overheating"
         ),
     ),
     AlertCode.LOADING_BOTTLENECK: (
@@ -146,7 +147,7 @@ _SENTENCES: dict[AlertCode, tuple[Callable[[Alert], str], Callable[[Settings], s
             f"the disk is nearly full: {bytes_text(int(alert.figures['free']))} free at step {alert.step:,}, and a"
             f" checkpoint takes {bytes_text(int(alert.figures['checkpoint']))}"
         ),
-        lambda use: "make room, for example with `looptop delete` of runs that are not needed",
+        lambda use: "make room, for example by deleting runs that you no longer need (`looptop delete`)",
     ),
     AlertCode.GPU_MEMORY_NEARLY_FULL: (
         lambda alert: (

@@ -85,7 +85,9 @@ class Edits:
         if control.kind not in KINDS or row is None or not 0 <= row < self._count:
             return refused("no_such_question", f"there is no training question in row {row}; there are {self._count}")
         if not self._is_paused():
-            return refused("not_paused", "training questions are edited while the run is paused; pause it first")
+            return refused(
+                "not_paused", "training questions can be edited only while the run is paused; pause it first"
+            )
         edit = Edit(row, control.kind, control.answer, self._step(), control.by)
         self.add(edit)
         words = {
@@ -137,12 +139,16 @@ def record_edit(folder: RunFolder, row: int, kind: EditKind, answer: str = "", b
     answer = answer.strip()
     check_answer(kind, answer)
     if (count := CurationJournal(folder.db).question_count()) <= row or row < 0:
-        why = f"they are 0 to {count - 1:,}" if count else "it has noted none, because it is older or has not started"
+        why = (
+            f"they are 0 to {count - 1:,}"
+            if count
+            else "it has recorded none, because an older version made it or it has not started"
+        )
         raise LooptopError(f"{folder.id} has no training question in row {row}: {why}")
     if folder.is_live():
         if folder.state() is not RunState.PAUSED:
             raise LooptopError(
-                f"training questions are edited while a run is paused; pause it first: `looptop pause"
+                f"training questions can be edited only while the run is paused; pause it first: `looptop pause"
                 f" {folder.shell_name}`"
             )
         return send(folder, kind, by, question=row, answer=answer)

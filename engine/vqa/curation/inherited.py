@@ -99,7 +99,7 @@ def read_inherited(folder: RunFolder) -> InheritedEdits | None:
         raise LooptopError(f"cannot read {visible(path)}: {visible(error)}; remove it to train without edits") from None
     if inherited.version > VERSION:
         raise LooptopError(
-            f"{visible(path)} is of a newer looptop; update looptop, or remove it to train without edits"
+            f"{visible(path)} was written by a newer looptop; update looptop, or remove it to train without edits"
         )
     return inherited
 

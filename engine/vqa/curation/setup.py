@@ -38,7 +38,7 @@ def curate(context: RunContext, trainer: VqaTrainer, questions: Questions) -> No
     if context.processes.is_first:
         edits.attach_to(context.gate)
         if context.resume_from is None:
-            context.report("noting the training questions")
+            context.report("recording the training questions")
             noted = questions_of(questions)
             write_questions(context.journal, noted)
             _inherit(context, edits, noted)
@@ -65,6 +65,6 @@ def _inherit(context: RunContext, edits: Edits, questions: list[TrainingQuestion
     without = sum((each.image, each.question) not in texts for each in inherited.edits)
     context.journal.event(
         "data",
-        f"edits of training questions taken over from {visible(inherited.run)}: {len(matches):,}"
-        + (f"; without a question in this data: {without:,}" if without else ""),
+        f"edits of training questions copied from {visible(inherited.run)}: {len(matches):,}"
+        + (f"; for questions that this data does not have: {without:,}" if without else ""),
     )

@@ -50,7 +50,7 @@ def choose_data(model: str, data: str | None, settings: tuple[str, ...], limit: 
     config = configuration.override(run.config() if run else configuration.preset("tiny"), list(settings))
     if not isinstance(config, VqaRunConfig):
         raise LooptopError(
-            f"{run_id} is a {config.kind} run; eval measures models that answer questions about images, see"
+            f"{run_id} is a {config.kind} run; eval takes models that answer questions about images; see"
             f" `looptop show {run_id}`"
         )
     problems = Problems()

@@ -95,7 +95,9 @@ def questions_of(evaluation: Evaluation) -> list[QuestionResult]:
         reason = "they are damaged" if isinstance(error, UNREADABLE) else error_text(error)
         raise LooptopError(f"the questions of this evaluation cannot be read: {reason}; {_again(evaluation)}") from None
     if kept.format != FORMAT or kept.id != evaluation.id:
-        raise LooptopError(f"the questions of this evaluation were replaced by another's; {_again(evaluation)}")
+        raise LooptopError(
+            f"the questions of this evaluation were replaced by those of a newer one; {_again(evaluation)}"
+        )
     with contextlib.suppress(OSError):
         os.utime(file)  # `remove_oldest` spares what was read lately.
     return kept.questions

@@ -89,7 +89,7 @@ def test_files_and_json_hold_the_same(images: Path, model: str, capsys: pytest.C
         (["--images", "EMPTY", "it?"], "holds no image"),
         (["--images", "nowhere", "it?"], "cannot be read"),
         (["--images", "EMPTY", " "], "the question is empty"),
-        (["--images", "EMPTY", "photo.png", "it?"], "--images takes the place of IMAGE"),
+        (["--images", "EMPTY", "photo.png", "it?"], "--images replaces IMAGE"),
         (["--images", "EMPTY", "it?", "--top", "3"], "--top has no effect"),
         (["--images", "EMPTY", "it?", "--out", "answers.txt"], "must end in .csv or .jsonl"),
         (["--images", "EMPTY", "it?", "--out", "no/folder/a.csv"], "there is no folder"),

@@ -119,7 +119,7 @@ def test_ask(capsys: Capture, model: str, image: str) -> None:
     assert main(["ask", image, "is it red?", "--model", model]) == 0
     out, err = capsys.readouterr()
     assert out.startswith(f"{answer['answer']}  (") and "tokens:" in out and err == ""
-    assert "; raw, not calibrated)" in out and "not judged: unknown words, unfamiliar image;" in out
+    assert "; raw, not calibrated)" in out and "not checked: unknown words, unfamiliar image;" in out
 
 
 def test_an_answer_is_among_the_earlier_questions(
@@ -286,7 +286,7 @@ def test_a_model_without_calibration_gets_one(
     ("words", "expected"),
     [
         (["calibrate", "bundled"], "the bundled model is calibrated already"),
-        (["calibrate", "MODEL"], "nobody knows what MODEL was trained on; name its data with --set data.source=FOLDER"),
+        (["calibrate", "MODEL"], "the training data of MODEL are unknown; name them with --set data.source=FOLDER"),
         (["calibrate", "vqa-77"], "there is no model 'vqa-77'"),
         (["--readonly", "calibrate", "MODEL"], "nothing was changed: looptop was started with --readonly"),
     ],

@@ -96,7 +96,7 @@ def test_a_run_that_finished_with_alerts_is_shown_so_everywhere(capsys: Capture)
     assert sorted(listed(capsys, "alerts>0")) == ["ppo-1", "reward-1", "trainer-1", "vqa-2"]
     assert main(["show", "vqa-2"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("vqa-2 finished, with 2 alerts\n") and "question alone    67.00 %" in out
+    assert out.startswith("vqa-2 finished, with 2 alerts\n") and "question only     67.00 %" in out
     assert main(["show", "vqa-2", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["alerts"], shown["alert_codes"]) == (2, ["cannot_write"])

@@ -108,7 +108,7 @@ def test_a_live_run_must_be_paused(tmp_path: Path, capsys: Capture) -> None:
 def test_a_run_without_questions_says_so(capsys: Capture) -> None:
     older = make_run(state=RunState.FINISHED)
     assert main(["curate", older.id]) == 2
-    assert "has noted no training questions" in capsys.readouterr().err
+    assert "has not recorded its training questions" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])

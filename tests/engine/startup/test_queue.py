@@ -40,7 +40,7 @@ def test_queued_runs_train_one_after_the_other(
     assert cli.main(["runs", "state:queued"]) == 0
     assert f"waits for {first.id} to end" in capsys.readouterr().out
     assert cli.main(["train", "vqa", "--set", "seed=2", "--detach"]) == 0
-    assert f"{first.id} are live too; --after {fourth.id} queues a run" in capsys.readouterr().err
+    assert f"{first.id}; --after {fourth.id} queues a run" in capsys.readouterr().err
     assert cli.main(["show", second.id]) == 0
     assert f"queued: waits for {first.id} to end" in capsys.readouterr().out
     if sys.platform == "linux":

@@ -378,7 +378,7 @@ def test_a_run_that_diverges_raises_alerts_and_the_baseline_is_a_fact(monkeypatc
     events = [event for event in run.journal.events() if event.kind == "alert"]
     assert all(event.step and event.level == "warning" for event in events)
     beginnings = [
-        "the training loss stays above",
+        "the training loss is still above",
         "the validation loss is worse",
         "the validation accuracy is no better",
     ]

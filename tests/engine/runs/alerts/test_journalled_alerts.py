@@ -71,7 +71,7 @@ def test_a_resumed_run_keeps_its_start_and_repeats_no_alert(journal: JournalWrit
     journal.metrics(110, {"eval_loss": 0.95})
     texts = [alert.text for alert in alerts(journal)]
     assert len(texts) == 3, texts
-    assert texts[2].startswith("the training loss stays above its start: 0.9 at step 80, 0.5 before training"), texts
+    assert texts[2].startswith("the training loss is still above its start: 0.9 at step 80, 0.5 before training"), texts
 
 
 def test_an_alert_of_steps_that_a_resume_discards_can_be_raised_again(journal: JournalWriter) -> None:

@@ -48,7 +48,9 @@ def test_a_loss_that_diverges_stays_above_its_start() -> None:
     course = losses(lambda step: 0.83 if step == 1 else 0.83 * 1.2**step, 80, before=0.84)
     code, step, text = only(judged(course, total_steps=80))
     assert (code, step) == ("loss_above_start", 31)
-    assert text.startswith("the training loss stays above its start: 236.4 at step 31, 0.84 before training. To try: ")
+    assert text.startswith(
+        "the training loss is still above its start: 236.4 at step 31, 0.84 before training. To try: "
+    )
     assert "training.learning_rate" in text
 
 
@@ -57,7 +59,7 @@ def test_a_loss_that_has_fallen_and_rises_for_long_is_alerted() -> None:
     code, step, text = only(judged(course, total_steps=600))
     assert (code, step) == ("loss_rising", 560)
     assert text.startswith(
-        "the training loss has been rising for long: 0.6256 at step 560, 0.2256 at step 240. To try: "
+        "the training loss has been rising for a long time: 0.6256 at step 560, 0.2256 at step 240. To try: "
     )
 
 

@@ -153,4 +153,4 @@ def test_a_run_made_like_another_takes_its_edits_with_it() -> None:
         (0, "drop", "", parent.id),
         (2, "relabel", "pink", parent.id),
     ]
-    assert any(f"taken over from {parent.id}: 2" in event.text for event in fork.journal.events())
+    assert any(f"copied from {parent.id}: 2" in event.text for event in fork.journal.events())

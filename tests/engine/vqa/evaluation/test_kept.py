@@ -90,7 +90,7 @@ def test_questions_of_another_evaluation_are_refused(model: Path) -> None:
     one = evaluation([result()], weights=digest)
     kept.keep(one, [result()])
     kept.keep(evaluation([result()], weights=digest, id="two"), [result(1)])
-    with pytest.raises(LooptopError, match="replaced by another's"):
+    with pytest.raises(LooptopError, match="replaced by those of a newer one"):
         kept.questions_of(one)
 
 
