@@ -35,7 +35,7 @@ _JUDGED = {Check.WORDS: "unknown words", Check.IMAGE: "unfamiliar image"}
 def not_judged_text(checks: Sequence[Check], *, short: bool = False) -> str:
     """What could not be doubted, as a sentence without an end, short for a narrow panel; empty if everything could."""
     names = [each.value if short else _JUDGED[each] for each in checks]
-    return f"not checked: {', '.join(names)}" if checks else ""
+    return f"unchecked: {', '.join(names)}" if checks else ""
 
 
 def doubt_name(doubt: Doubt) -> str:

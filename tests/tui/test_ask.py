@@ -431,7 +431,7 @@ async def test_a_key_changes_between_calibrated_and_raw_confidence(answers: Quic
         await until(pilot, lambda: "red  75.0% confidence" in shown(app))
 
 
-async def test_a_model_without_notes_says_that_its_confidence_is_raw_and_what_is_not_judged(
+async def test_a_model_without_notes_says_that_its_confidence_is_raw_and_what_is_unchecked(
     answers: QuickAnswers,
 ) -> None:
     answer = msgspec.structs.replace(answer_of("red", 0.9), calibrated=False, not_judged=list(Check))
@@ -440,9 +440,9 @@ async def test_a_model_without_notes_says_that_its_confidence_is_raw_and_what_is
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
         await until(pilot, lambda: "red  90.0% raw confidence" in shown(app))
-        assert "not checked: unknown words, unfamiliar image" in shown(app)
+        assert "unchecked: unknown words, unfamiliar image" in shown(app)
         await pilot.press("escape", "percent_sign")
-        await until(pilot, lambda: any("bundled has no calibration" in note.message for note in app._notifications))
+        await until(pilot, lambda: any("bundled is not calibrated" in note.message for note in app._notifications))
         assert "red  90.0% raw confidence" in shown(app)
 
 
@@ -474,7 +474,7 @@ async def test_nothing_is_cut_off_at_any_size(answers: QuickAnswers, size: tuple
         for region in (widget.region for widget in app.screen.children if widget.display):
             assert region.right <= size[0] and region.bottom <= size[1]
         assert "bundled · 10 ms" in shown(app)
-        assert "not checked: words, image" in shown(app) or "not checked: unknown words, unfamiliar image" in shown(app)
+        assert "unchecked: words, image" in shown(app) or "unchecked: unknown words, unfamiliar image" in shown(app)
         app.action_theme()
         await until(pilot, lambda: app.theme == "looptop-light")
         assert "confidence" in shown(app)

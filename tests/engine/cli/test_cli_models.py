@@ -119,7 +119,7 @@ def test_ask(capsys: Capture, model: str, image: str) -> None:
     assert main(["ask", image, "is it red?", "--model", model]) == 0
     out, err = capsys.readouterr()
     assert out.startswith(f"{answer['answer']}  (") and "tokens:" in out and err == ""
-    assert "; raw, not calibrated)" in out and "not checked: unknown words, unfamiliar image;" in out
+    assert "; raw, not calibrated)" in out and "unchecked: unknown words, unfamiliar image;" in out
 
 
 def test_an_answer_is_among_the_earlier_questions(

@@ -237,5 +237,5 @@ def test_sentences_name_what_is_doubted() -> None:
     )
     assert doubt_text(NoWordKnown()) == "the model knows no word of this question"
     assert doubt_text(ChecksMissing("a\nb")) == "not checked: a␊b"
-    assert not_judged_text(list(Check)) == "not checked: unknown words, unfamiliar image"
+    assert not_judged_text(list(Check)) == "unchecked: unknown words, unfamiliar image"
     assert not_judged_text([]) == ""
