@@ -204,6 +204,7 @@ async def test_keys_send_controls(answers: QuickAnswers) -> None:
         app = make(answers)
         async with app.run_test(size=SIZE) as pilot:
             await watch(pilot, run)
+            assert "x stop" in shown(app).splitlines()[-1]
             await pilot.press("space", "c", "x")
             await until(pilot, lambda: "Stop the run" in shown(app))
             await pilot.press("enter")
@@ -221,6 +222,8 @@ async def test_a_control_for_a_run_that_is_over_says_so(answers: QuickAnswers) -
     app = make(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await watch(pilot, run)
+        keys = shown(app).splitlines()[-1]
+        assert "r resume" in keys and "x stop" not in keys, "keys that would do nothing are left out"
         await pilot.press("space")
         await until(pilot, lambda: "vqa-1 is not running, it is finished" in " ".join(shown(app).split()))
 

@@ -20,6 +20,8 @@ _CONTROLS = {
     )
 }
 
+_FOR_LIVE_RUNS = {f"command('{name}')" for name in ("pause", "step", "checkpoint", "stop")}
+
 
 def run_control(command: str, keys: str, **different: Any) -> Action:
     """The action that drives a run by one command, in the palette too.
@@ -30,3 +32,15 @@ def run_control(command: str, keys: str, **different: Any) -> Action:
         **different: Fields of `Action` that are different on this screen.
     """
     return replace(_CONTROLS[command], name=f"command('{command}')", keys=keys, palette=True, **different)
+
+
+def does_nothing(action: str, live: bool | None) -> bool:
+    """Whether an action, by its name with arguments, drives a run in a way that does nothing now.
+
+    Args:
+        action: The action.
+        live: Whether the run is live; None if there is no run.
+    """
+    if action == "command('resume')":
+        return live is None or live
+    return action in _FOR_LIVE_RUNS and not live

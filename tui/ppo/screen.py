@@ -17,6 +17,7 @@ from textual.widgets import Input
 
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.actions import actions_of, bindings
+from looptop.tui.actions.run_controls import does_nothing
 from looptop.tui.background import in_thread
 from looptop.tui.forms.launcher import Launcher
 from looptop.tui.plots.chart_wall import ChartWall
@@ -36,7 +37,7 @@ from looptop.tui.screens.chart_controls import ChartControls
 from looptop.tui.screens.watch import WatchLoop
 from looptop.tui.widgets.bars import KeyBar, TopBar
 
-ONLY_LIVE = ("command('pause')", "command('step')", "command('stage')", "follow")
+ONLY_LIVE = ("command('stage')", "follow")
 """Actions that need a live run."""
 ONLY_SAMPLE = ("edit", "leave_out", "rate", "copy")
 """Actions that apply to a sample."""
@@ -190,11 +191,9 @@ class PpoScreen(MainScreen):
     def hides_key(self, action: str) -> bool:
         """Hides keys that need a live run if it is not, and edits of a batch that the policy was updated with."""
         snapshot = self.shown.snapshot
-        live = snapshot is not None and snapshot.live
-        if action in ONLY_LIVE:
-            return not live
-        if action == "command('resume')":
-            return snapshot is None or live
+        live = None if snapshot is None else snapshot.live
+        if does_nothing(action, live) or (action in ONLY_LIVE and not live):
+            return True
         return action in ("edit", "leave_out") and self.navigation.is_updated
 
     def leave_field(self) -> None:

@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.actions import SCREENS, bindings
+from looptop.tui.actions.run_controls import does_nothing
 from looptop.tui.background import in_thread
 from looptop.tui.forms.launcher import Launcher
 from looptop.tui.forms.new_run import NewRunForm
@@ -107,8 +108,16 @@ class TrainScreen(MainScreen):
         request, sample_step = view.request, self._sample_step
         snapshot = await in_thread(lambda: watcher.poll(request, sample_step))
         if watcher is self._watcher:
+            before = view.snapshot
             view.show(snapshot)
+            if before is None or before.live != snapshot.live:
+                self.refresh_bindings()
         return True
+
+    def hides_key(self, action: str) -> bool:
+        """Hides keys that need a live run if it is not."""
+        snapshot = self._view.snapshot
+        return self._view.display and does_nothing(action, None if snapshot is None else snapshot.live)
 
     def unsaved(self) -> list[str]:
         """What was typed into the form of a new run."""
