@@ -60,7 +60,7 @@ class Entry(Struct, frozen=True, kw_only=True):
         return None if score is None else score >= RIGHT_SCORE
 
     @property
-    def taught(self) -> str:
+    def confirmed_answer(self) -> str:
         """The right answer as the person says: what a model can learn from. Empty if no person gave one."""
         if self.judgement is None:
             return ""

@@ -80,7 +80,7 @@ def write_training_data(entries: Iterable[Entry], folder: Path) -> TrainingData:
 
 def _newest(entries: Iterable[Entry]) -> list[Entry]:
     """The judged entries, one for each question about an image, in the order in which they were asked."""
-    judged = [entry for entry in entries if entry.taught.strip() and entry.question.strip()]
+    judged = [entry for entry in entries if entry.confirmed_answer.strip() and entry.question.strip()]
     judged.sort(key=lambda entry: entry.time)
     return list({(entry.image, entry.question.strip()): entry for entry in judged}.values())
 
@@ -118,10 +118,10 @@ def _write_table(entries: Iterable[Entry], names: dict[Path, str], folder: Path)
         {
             "image": names[entry.image],
             "question": storable(entry.question.strip()),
-            "answer": storable(entry.taught.strip()),
+            "answer": storable(entry.confirmed_answer.strip()),
             "question_id": number,
             "image_id": _image_id(names[entry.image]),
-            "answer_type": answer_type(entry.taught.strip()),
+            "answer_type": answer_type(entry.confirmed_answer.strip()),
         }
         for number, entry in enumerate(entries, start=1)
     ]
@@ -131,16 +131,16 @@ def _write_table(entries: Iterable[Entry], names: dict[Path, str], folder: Path)
 def _write_vqa_v2(entries: Iterable[Entry], names: dict[Path, str], folder: Path) -> None:
     questions, annotations = list[dict[str, Any]](), list[dict[str, Any]]()
     for number, entry in enumerate(entries, start=1):
-        taught = storable(entry.taught.strip())
+        confirmed = storable(entry.confirmed_answer.strip())
         ids = {"image_id": _image_id(names[entry.image]), "question_id": number}
         questions.append({**ids, "question": storable(entry.question.strip())})
-        votes = [{"answer": taught, "answer_confidence": "yes", "answer_id": vote} for vote in range(1, VOTES + 1)]
+        votes = [{"answer": confirmed, "answer_confidence": "yes", "answer_id": vote} for vote in range(1, VOTES + 1)]
         annotations.append(
             {
                 **ids,
                 "question_type": "",
-                "answer_type": answer_type(taught),
-                "multiple_choice_answer": taught,
+                "answer_type": answer_type(confirmed),
+                "multiple_choice_answer": confirmed,
                 "answers": votes,
             }
         )

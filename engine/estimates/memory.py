@@ -70,10 +70,10 @@ def estimate_memory(config: RunConfig, counts: DataCounts | None, program: int) 
             sizes.append(ModelSize("the adapters", adapters, trained=adapters))
     else:
         raise NotImplementedError(config.kind)
-    return _together(sizes, step, device, training.optim, features, program)
+    return _summed(sizes, step, device, training.optim, features, program)
 
 
-def _together(
+def _summed(
     sizes: list[ModelSize], step: StepMemory, device: Device, optimizer: str, features: int, program: int
 ) -> MemoryEstimate:
     parameters, trained = sum(each.parameters for each in sizes), sum(each.trained for each in sizes)

@@ -27,7 +27,7 @@ from looptop.engine.text import visible
 LOG = "estimates.log"
 
 
-class Waiting(NamedTuple):
+class PendingEstimate(NamedTuple):
     """A request whose memory is still to be estimated."""
 
     reply: EstimateReply
@@ -50,7 +50,7 @@ class Server(HelperServer[EstimateReply]):
         self._data: tuple[object, DataEstimate] = (None, DataEstimate())
         self._memory: tuple[object, MemoryEstimate | str] = (None, "")
         self._program = 0
-        self._waiting: Waiting | None = None
+        self._waiting: PendingEstimate | None = None
         self._changed = threading.Condition()
         self._writes = threading.Lock()
         threading.Thread(target=self._estimate_memories, name="memory", daemon=True).start()
@@ -86,7 +86,7 @@ class Server(HelperServer[EstimateReply]):
         )
         self.reply(known)
         with self._changed:
-            replaced, self._waiting = self._waiting, Waiting(known, config, data)
+            replaced, self._waiting = self._waiting, PendingEstimate(known, config, data)
             self._changed.notify()
         if replaced is not None:
             self.reply(msgspec.structs.replace(replaced.reply, status="ready", unknown="another run was asked about"))

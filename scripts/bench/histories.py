@@ -93,7 +93,7 @@ def redraw_milliseconds(run_id: str) -> float:
     from looptop.engine.runs.folder import RunFolder
     from looptop.tui.plots.composing import RunCurves, compose
     from looptop.tui.plots.curves import FIRST
-    from looptop.tui.plots.drawing import Ground, draw
+    from looptop.tui.plots.drawing import PlotArea, draw
     from looptop.tui.plots.spec import ChartSpec, Line
     from looptop.tui.plots.view import Span
 
@@ -106,7 +106,7 @@ def redraw_milliseconds(run_id: str) -> float:
         first = last * turn // 240
         began = time.perf_counter()
         series = journal.series(name, 220, first, last - first)
-        draw(compose(spec, [RunCurves(run_id, {name: series})]), Ground(120, 30, Span(first, last - first)))
+        draw(compose(spec, [RunCurves(run_id, {name: series})]), PlotArea(120, 30, Span(first, last - first)))
         took.append(time.perf_counter() - began)
     return 1000 * statistics.median(took)
 

@@ -20,7 +20,7 @@ from looptop.tui.plots.chart_data import ChartData, WallData
 from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.curves import FIRST, Curve
 from looptop.tui.plots.spec import ChartSpec, Line
-from looptop.tui.plots.wall_layout import Room
+from looptop.tui.plots.wall_layout import MinChartSize
 from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.screens.base import MainScreen, Overlay
 from looptop.tui.screens.dialog import Question
@@ -151,7 +151,7 @@ async def test_page_keys_in_a_list_without_room(answers: QuickAnswers, lines: in
 async def test_charts_that_are_drawn_while_they_go(answers: QuickAnswers) -> None:
     app = LooptopApp(make_process=lambda: answers)
     async with app.run_test(size=SIZE) as pilot:
-        wall = ChartWall(Room(20, 5))
+        wall = ChartWall(MinChartSize(20, 5))
         await app.screen.mount(wall)
         wall.set_charts([ChartSpec(name, name, (Line(name, "", FIRST),)) for name in "ab"])
         await until(pilot, lambda: len(wall.page) == 2 or not wall.size.width)

@@ -19,24 +19,24 @@ from looptop.tui.plots.chart_data import AxisMark, ChartData, Entry, Level, Wall
 from looptop.tui.plots.chart_lines import ChartLines, Marking, changed_cells
 from looptop.tui.plots.composing import RunCurves, compose, compose_wall
 from looptop.tui.plots.curves import AXIS, FAINT, FIRST, LEVEL, ROLES, SECOND, SIXTH, Curve, Run, envelope
-from looptop.tui.plots.drawing import Drawing, Ground, column_of, draw
+from looptop.tui.plots.drawing import Drawing, PlotArea, column_of, draw
 from looptop.tui.plots.picture import PngCanvas, SvgCanvas, paint
 from looptop.tui.plots.scales import axis_ticks, clock, edges, labels, scale
 from looptop.tui.plots.spec import ChartSpec, Line
 from looptop.tui.plots.text_picture import text_picture
 from looptop.tui.plots.view import Span, View, limited, neighbour, panned, rounded_up, zoomed
-from looptop.tui.plots.wall_layout import Room, grid
+from looptop.tui.plots.wall_layout import MinChartSize, grid
 
 values = some.floats(allow_nan=True, allow_infinity=True)
 numbers = some.floats(-1e12, 1e12) | some.integers(-3, 3).map(float) | some.floats(-1e-9, 1e-9)
 
 
-def ground(width: int = 60, height: int = 14, first: float = 0, last: float = 100, **options: object) -> Ground:
-    return Ground(width, height, Span(first, last), **options)  # type: ignore[arg-type]
+def area(width: int = 60, height: int = 14, first: float = 0, last: float = 100, **options: object) -> PlotArea:
+    return PlotArea(width, height, Span(first, last), **options)  # type: ignore[arg-type]
 
 
-def drawn(*curves: Curve, on: Ground | None = None, **options: object) -> Drawing:
-    drawing = draw(ChartData(curves, **options), on or ground())  # type: ignore[arg-type]
+def drawn(*curves: Curve, on: PlotArea | None = None, **options: object) -> Drawing:
+    drawing = draw(ChartData(curves, **options), on or area())  # type: ignore[arg-type]
     assert drawing is not None
     return drawing
 
@@ -61,7 +61,7 @@ def test_a_chart_has_the_size_it_is_given(width: int, height: int, named: bool) 
         for role in ROLES
     ]
     levels, marks = (Level(0.5, "a level"),), (AxisMark(50, "best"),)
-    drawing = draw(ChartData(tuple(curves), levels, marks), ground(width, height))
+    drawing = draw(ChartData(tuple(curves), levels, marks), area(width, height))
     if drawing is not None:
         assert len(drawing.lines) == height
         assert {len(text(line)) for line in drawing.lines} == {width}
@@ -72,14 +72,14 @@ def test_a_chart_has_the_size_it_is_given(width: int, height: int, named: bool) 
 @example([5e-324, 1e308], True, 40, 10)
 def test_no_value_breaks_a_chart(points: list[float], log: bool, width: int, height: int) -> None:
     curve = Curve(FIRST, range(len(points)), points, dots=True)
-    drawing = draw(ChartData((curve,)), Ground(width, height, Span(0, max(len(points), 1)), log=log))
+    drawing = draw(ChartData((curve,)), PlotArea(width, height, Span(0, max(len(points), 1)), log=log))
     if drawing is None:
         assert width < 30 or not any(math.isfinite(value) and (value > 0 or not log) for value in points)
 
 
 @given(some.lists(some.floats(-1e6, 1e6), min_size=2, max_size=300))
 def test_a_line_is_continuous(points: list[float]) -> None:
-    drawing = drawn(Curve(FIRST, range(len(points)), points), on=ground(last=len(points) - 1))
+    drawing = drawn(Curve(FIRST, range(len(points)), points), on=area(last=len(points) - 1))
     rows = [{y for y, cell in enumerate(column) if cell != " "} for column in cells(drawing, FIRST)]
     assert all(rows)
     for left, right in pairwise(rows):
@@ -90,7 +90,7 @@ def test_a_line_is_continuous(points: list[float]) -> None:
 
 def test_a_gap_stays_a_gap() -> None:
     points = [1.0] * 40 + [math.nan] * 20 + [1.0] * 40
-    columns = cells(drawn(Curve(FIRST, range(100), points), on=ground(last=99)), FIRST)
+    columns = cells(drawn(Curve(FIRST, range(100), points), on=area(last=99)), FIRST)
     filled = [any(cell != " " for cell in column) for column in columns]
     begin, end = (round(step / 99 * len(columns)) for step in (41, 59))
     assert not any(filled[begin + 1 : end - 1]) and all(filled[: begin - 2]) and all(filled[end + 2 :])
@@ -98,7 +98,7 @@ def test_a_gap_stays_a_gap() -> None:
 
 def test_a_line_goes_on_to_the_edges_of_a_window() -> None:
     curve = Curve(FIRST, (0, 100), (0.0, 100.0))
-    drawing = drawn(curve, on=ground(first=40, last=60))
+    drawing = drawn(curve, on=area(first=40, last=60))
     assert all(any(cell != " " for cell in column) for column in cells(drawing, FIRST))
     written = [float(text(line).split("┤")[0]) for line in drawing.lines if "┤" in text(line)]
     assert min(written) >= 39 and max(written) <= 61, "the scale is that of the window"
@@ -106,7 +106,7 @@ def test_a_line_goes_on_to_the_edges_of_a_window() -> None:
 
 def test_every_peak_of_a_crowded_column_is_drawn() -> None:
     points = [1000.0 if step == 12_345 else 1.0 for step in range(20_000)]
-    top = drawn(Curve(FIRST, range(20_000), points), on=ground(last=19_999)).lines[0]
+    top = drawn(Curve(FIRST, range(20_000), points), on=area(last=19_999)).lines[0]
     assert any(run.role == FIRST and run.text.strip() for run in top)
 
 
@@ -121,7 +121,7 @@ def test_every_peak_of_a_crowded_column_is_drawn() -> None:
 @example(501.0, 1201.0, 8, False)
 def test_every_axis_has_labels_that_differ(one: float, other: float, height: int, log: bool) -> None:
     assume(not log or (one > 1e-300 and other > 1e-300))
-    drawing = drawn(Curve(FIRST, (1.0, 10.0), (one, other)), on=Ground(70, height, Span(1, 10), log=log))
+    drawing = drawn(Curve(FIRST, (1.0, 10.0), (one, other)), on=PlotArea(70, height, Span(1, 10), log=log))
     words = [word for line in drawing.lines[: drawing.height] if (word := text(line)[: drawing.left - 1].strip())]
     assert len(words) >= 2 and len(set(words)) == len(words)
     written = [float(word) for word in words if not word.startswith("+")]
@@ -133,7 +133,7 @@ def test_every_axis_has_labels_that_differ(one: float, other: float, height: int
 def test_there_are_three_labels_where_there_is_room() -> None:
     for height in (9, 14, 30):
         for low, high in ((0.05, 0.84), (0.0, 1.0), (3.2, 4.9), (-2.0, 7.0)):
-            drawing = drawn(Curve(FIRST, (0, 100), (low, high)), on=ground(36, height))
+            drawing = drawn(Curve(FIRST, (0, 100), (low, high)), on=area(36, height))
             assert sum("┤" in text(line) for line in drawing.lines) >= 3, (height, low, high)
 
 
@@ -152,7 +152,7 @@ def test_ticks_of_a_logarithmic_scale_are_round_values(low: float, factor: float
 @given(some.integers(0, 10**7), some.integers(1, 10**7), some.integers(40, 200), some.sampled_from(["step", "time"]))
 @example(501, 700, 40, "step")
 def test_every_horizontal_axis_has_two_labels(first: int, count: int, width: int, unit: str) -> None:
-    on = Ground(width, 10, Span(first, first + count), unit=unit)  # type: ignore[arg-type]
+    on = PlotArea(width, 10, Span(first, first + count), unit=unit)  # type: ignore[arg-type]
     words = text(drawn(Curve(FIRST, (first, first + count), (0.0, 1.0)), on=on).lines[-1]).split()
     assert words[0] == unit
     assert len(set(words[1:])) >= 2 or count < 2 or width < 60
@@ -186,7 +186,7 @@ def test_the_ends_of_a_low_chart_have_labels_that_differ(lowest: float, above: f
 @pytest.mark.parametrize(("value", "label"), [(0.05, "0.050"), (-0.016, "-0.016"), (6.0, "6.0"), (3e5, "3e5")])
 @pytest.mark.parametrize("height", [1, 2, 3])
 def test_what_never_changes_is_labelled_with_its_value(value: float, label: str, height: int) -> None:
-    drawing = drawn(Curve(FIRST, (0, 100), (value, value)), on=ground(30, height))
+    drawing = drawn(Curve(FIRST, (0, 100), (value, value)), on=area(30, height))
     assert label in [text(line)[:6].strip() for line in drawing.lines]
 
 
@@ -218,7 +218,7 @@ def test_evaluations_and_checkpoints_are_marked_on_the_axis() -> None:
 
 def test_curves_are_told_apart_without_colours() -> None:
     def picture(role: int, colourless: bool) -> list[str]:
-        on = ground(80, colourless=colourless)
+        on = area(80, colourless=colourless)
         curves = [
             Curve(role, range(101), [1.0] * 101),
             Curve(SIXTH, (0, 1), (0.0, 2.0)),
@@ -234,7 +234,7 @@ def test_names_are_at_the_ends_of_several_curves() -> None:
     curves = [
         Curve(role, (0, 100), (0.0, end), name=name) for role, end, name in ((FIRST, 1.0, "a"), (SECOND, 0.5, "b"))
     ]
-    lines = list(map(text, drawn(*curves, on=ground(80)).lines))
+    lines = list(map(text, drawn(*curves, on=area(80)).lines))
     rows = [next(y for y, line in enumerate(lines) if line.rstrip().endswith(name)) for name in "ab"]
     assert rows[0] < rows[1]
 
@@ -242,7 +242,7 @@ def test_names_are_at_the_ends_of_several_curves() -> None:
 def test_names_from_outside_act_on_nothing_and_take_their_cells() -> None:
     spec = ChartSpec("scores", "scores", (Line("a", "evil\x1b[2J", FIRST), Line("b", "一二三四五六七八", SECOND)))
     chart = compose(spec, [RunCurves("ppo-1", {"a": series([1.0, 2.0]), "b": series([2.0, 1.0])})])
-    drawing = draw(chart, ground(80, last=3))
+    drawing = draw(chart, area(80, last=3))
     assert drawing is not None
     assert {cell_len(text(line)) for line in drawing.lines} == {80}
     assert "\x1b" not in "".join(map(text, drawing.lines)) + "".join(entry.label for entry in chart.entries)
@@ -310,7 +310,7 @@ def test_every_chart_is_on_one_page_and_is_found_there(
     width: int, height: int, count: int, chosen: int, large: bool
 ) -> None:
     chosen = min(chosen, count - 1)
-    page = grid((width, height), count, chosen, Room(36, 9), large=large)
+    page = grid((width, height), count, chosen, MinChartSize(36, 9), large=large)
     assert page.first <= chosen < page.first + page.length <= count
     assert page.columns * page.width <= width and page.rows * page.height <= max(height, page.rows)
     for index in range(page.first, page.first + page.length):

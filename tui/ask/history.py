@@ -47,7 +47,7 @@ class History(Vertical):
     """The list of earlier questions, with a filter. Only the rows on the screen are read from the disk."""
 
     @dataclass
-    class Again(Message):
+    class Chosen(Message):
         """An earlier answer was chosen."""
 
         entry: Entry
@@ -218,7 +218,7 @@ class History(Vertical):
     def _chosen(self, event: Table.Chosen) -> None:
         event.stop()
         if (entry := self.entry) is not None:
-            self.post_message(self.Again(entry))
+            self.post_message(self.Chosen(entry))
 
     @on(Table.Moved)
     def _moved(self, event: Table.Moved) -> None:

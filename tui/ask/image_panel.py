@@ -119,7 +119,7 @@ class ImagePanel(Vertical):
 
     def show_entries(self, title: str, entries: Sequence[ImageEntry]) -> None:
         """Shows images that another screen gives; the first is selected."""
-        self.open_source(sources.given(title, entries))
+        self.open_source(sources.of_entries(title, entries))
 
     def show_folder(self, folder: Path, image: Path | None = None) -> None:
         """Shows a folder, with the cursor on one of its images."""

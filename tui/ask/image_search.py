@@ -56,8 +56,8 @@ class ImageSearch:
         self._stopped = threading.Event()
         self.is_running = True
         source.require(chosen)
-        call = _Call(source, chosen, prefix, selected, self._stopped)
-        work(self._node, self._search(call, model), "image-search")
+        request = _SearchRequest(source, chosen, prefix, selected, self._stopped)
+        work(self._node, self._search(request, model), "image-search")
 
     def stop(self) -> None:
         """Ends the search; `on_rows` is not called any more."""
@@ -68,22 +68,22 @@ class ImageSearch:
         """Reads how the model answered again at the next search: it may have been evaluated since."""
         self._outcomes = None
 
-    async def _search(self, call: _Call, model: str) -> None:
+    async def _search(self, request: _SearchRequest, model: str) -> None:
         from looptop.engine.vqa.image_filter import needs_outcomes
 
         await asyncio.sleep(KEY_PAUSE_SECONDS)
-        if call.stopped.is_set():
+        if request.stopped.is_set():
             return
         outcomes: Outcomes = {}
         self.lacks_outcomes = False
-        if needs_outcomes(call.chosen):
+        if needs_outcomes(request.chosen):
             outcomes = await self.outcomes(model)
             self.lacks_outcomes = not outcomes
-        show = for_threads(partial(self._take, call))
-        rows, index = await in_thread(lambda: call.run(outcomes, show))
-        if not call.stopped.is_set():
+        show = for_threads(partial(self._take, request))
+        rows, index = await in_thread(lambda: request.run(outcomes, show))
+        if not request.stopped.is_set():
             self.is_running = False
-            self._take(call, rows, index)
+            self._take(request, rows, index)
 
     async def outcomes(self, model: str) -> Outcomes:
         """How a model answered; empty if no evaluation of it is kept."""
@@ -93,12 +93,12 @@ class ImageSearch:
             self._outcomes = model, await in_thread(partial(outcomes_of, model))
         return self._outcomes[1]
 
-    def _take(self, call: _Call, rows: Rows, index: int | None) -> None:
-        if not call.stopped.is_set():
+    def _take(self, request: _SearchRequest, rows: Rows, index: int | None) -> None:
+        if not request.stopped.is_set():
             self._on_rows(rows, index)
 
 
-class _Call:
+class _SearchRequest:
     """One search. It also looks for the row that gets the cursor, which takes long among many."""
 
     def __init__(

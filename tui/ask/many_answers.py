@@ -234,7 +234,7 @@ class ManyAnswers:
         written.add_done_callback(lambda done: self._put(model, done.result()))
 
     def _put(self, model: ModelAnswers, entries: dict[int, Entry]) -> None:
-        model.entries |= {index: _light(entry) for index, entry in entries.items()}
+        model.entries |= {index: _without_details(entry) for index, entry in entries.items()}
         self.new += entries
         self.changes += 1
 
@@ -248,6 +248,6 @@ class _Batch(NamedTuple):
     began: float
 
 
-def _light(entry: Entry) -> Entry:
+def _without_details(entry: Entry) -> Entry:
     """The entry without what only its own page shows: a table may have a hundred thousand."""
     return msgspec.structs.replace(entry, answer=msgspec.structs.replace(entry.answer, candidates=[], tokens=[]))

@@ -192,8 +192,8 @@ def _columns_of_model(model: ModelAnswers, number: str, named: bool) -> list[Ans
 
 def _right_answer(many: ManyAnswers, index: int) -> str:
     """The right answer: the person's, else the data's; empty if nobody said."""
-    taught = next((entry.taught for entry in many.entries(index) if entry.taught), "")
-    return taught or next((entry.truth for entry in many.entries(index)), "")
+    confirmed = next((entry.confirmed_answer for entry in many.entries(index) if entry.confirmed_answer), "")
+    return confirmed or next((entry.truth for entry in many.entries(index)), "")
 
 
 def _doubts(many: ManyAnswers, index: int) -> str:

@@ -66,7 +66,7 @@ async def open_paths(
         folders = [path for path in paths if os.path.isdir(path)]  # noqa: PTH112
         return OpenedPaths(images, folders, paths) if paths else None
 
-    opened = await read_slowly(read, lambda: show_notice(f"reading {pasted_line(text)[:200]} …", "information"))
+    opened = await read_with_notice(read, lambda: show_notice(f"reading {pasted_line(text)[:200]} …", "information"))
     if opened is not None:
         _show(panel, opened)
         known = {opened.shown, *opened.images}
@@ -76,7 +76,7 @@ async def open_paths(
     return opened
 
 
-async def read_slowly(read: Callable[[], Result], tell: Callable[[], object]) -> Result:
+async def read_with_notice(read: Callable[[], Result], tell: Callable[[], object]) -> Result:
     """What a slow call in a thread returns; `tell` is called if it takes longer than a second."""
     reading = in_thread(read)
     done, _ = await asyncio.wait([reading], timeout=SHOWN_AFTER_SECONDS)

@@ -19,7 +19,7 @@ from textual.widgets import Input, Static
 
 from looptop.engine.errors import LooptopError
 from looptop.tui.actions import bindings
-from looptop.tui.ask.opened_paths import read_slowly
+from looptop.tui.ask.opened_paths import read_with_notice
 from looptop.tui.background import in_thread, work
 from looptop.tui.paths import may_be_paths, pasted_paths, typed_path
 from looptop.tui.screens.base import Overlay
@@ -78,7 +78,7 @@ class PathQuestion(Overlay[list[Path]]):
 
     async def _take(self, typed: str) -> None:
         try:
-            self.dismiss(await read_slowly(lambda: pasted_paths(typed) or [typed_path(typed)], self._say_slow))
+            self.dismiss(await read_with_notice(lambda: pasted_paths(typed) or [typed_path(typed)], self._say_slow))
         except LooptopError as error:
             self._show(str(error), "$text-error")
 
@@ -88,7 +88,7 @@ class PathQuestion(Overlay[list[Path]]):
 
     async def _take_several(self, text: str) -> None:
         """Takes several pasted paths; a single one stays in the field."""
-        paths = await read_slowly(lambda: pasted_paths(text), self._say_slow)
+        paths = await read_with_notice(lambda: pasted_paths(text), self._say_slow)
         if len(paths) > 1:
             self.dismiss(paths)
 

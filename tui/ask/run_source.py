@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from looptop.engine.errors import LooptopError
 from looptop.tui.ask.image_rows import PathRows, Rows, entry_rows
-from looptop.tui.ask.sources import ListedQuestion, accepted
+from looptop.tui.ask.sources import ListedQuestion, filtered_entries
 from looptop.tui.helper_client import HelperClient, HelperProcess
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class RunSource:
         on_progress: Callable[[Rows], object],
     ) -> Rows:
         """The images that the filter accepts, of those that were read."""
-        return entry_rows(accepted(list(self._entries.values()), chosen, outcomes, stopped))
+        return entry_rows(filtered_entries(list(self._entries.values()), chosen, outcomes, stopped))
 
     def asked(self, path: Path) -> Sequence[ListedQuestion]:
         """The questions that the data asks about an image."""

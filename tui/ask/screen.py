@@ -230,8 +230,8 @@ class AskScreen(MainScreen):
         for question in reversed(event.questions):
             self.query_one(QuestionField).remember(question)
 
-    @on(History.Again)
-    def _again(self, event: History.Again) -> None:
+    @on(History.Chosen)
+    def _history_chosen(self, event: History.Chosen) -> None:
         self._show_again(event.entry)
 
     def _show_again(self, entry: Entry) -> None:

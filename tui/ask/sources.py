@@ -122,14 +122,14 @@ class ListedSource:
         on_progress: Callable[[Rows], object],
     ) -> Rows:
         """The images that the filter accepts."""
-        return self.rows.only(each.image for each in accepted(self._entries(), chosen, outcomes, stopped))
+        return self.rows.only(each.image for each in filtered_entries(self._entries(), chosen, outcomes, stopped))
 
     def close(self) -> None:
         """Nothing is being read."""
 
 
-def given(title: str, entries: Sequence[ImageEntry]) -> ListedSource:
-    """The images that another screen gave."""
+def of_entries(title: str, entries: Sequence[ImageEntry]) -> ListedSource:
+    """Images that another screen opens on Ask."""
     by_path = {entry.image: entry for entry in entries}
     return ListedSource(
         title, entry_rows(entries), lambda: entries, lambda path: by_path[path].questions if path in by_path else ()
@@ -163,7 +163,7 @@ def recent(paths: Sequence[Path]) -> ListedSource:
     )
 
 
-def accepted(
+def filtered_entries(
     entries: Sequence[ImageEntry], chosen: Filter[ImageView], outcomes: Outcomes, stopped: Callable[[], bool]
 ) -> list[ImageEntry]:
     """The images that a filter accepts; only some of them if the search is stopped."""

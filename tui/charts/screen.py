@@ -22,7 +22,7 @@ from looptop.tui.plots.composing import compose_wall
 from looptop.tui.plots.curves import FIRST
 from looptop.tui.plots.scales import position_text
 from looptop.tui.plots.spec import ChartSpec, Line
-from looptop.tui.plots.wall_layout import Room
+from looptop.tui.plots.wall_layout import MinChartSize
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.chart_controls import ChartControls
 from looptop.tui.screens.controls import RunControls
@@ -34,7 +34,7 @@ from looptop.tui.widgets.events_panel import EventsPanel
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.panel import Panel
 
-SMALLEST_CHART = Room(36, 9)
+SMALLEST_CHART = MinChartSize(36, 9)
 
 AXIS_WORDS = {"step": "", "epoch": "by epoch", "time": "by training time, without pauses"}
 """What is said of the horizontal axis."""

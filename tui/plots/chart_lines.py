@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from looptop.tui.plots.chart_data import ChartData
 from looptop.tui.plots.chart_title import has_legend, legend_line, title_line
 from looptop.tui.plots.curves import AXIS, MARKED, TITLE, Run
-from looptop.tui.plots.drawing import Drawing, Ground, draw
+from looptop.tui.plots.drawing import Drawing, PlotArea, draw
 from looptop.tui.plots.raster import runs
 from looptop.tui.plots.scales import LABEL_WIDTH
 from looptop.tui.plots.spec import ChartSpec
@@ -65,11 +65,11 @@ class ChartLines:
         width, height = size
         legend = has_legend(chart, width, height)
         above = 2 if legend else 1
-        ground = Ground(width, height - above, span, view.unit, view.log, colourless, axis_name)
-        made_of = (chart.curves, chart.levels, chart.marks, chart.lowest, chart.highest, ground)
+        area = PlotArea(width, height - above, span, view.unit, view.log, colourless, axis_name)
+        made_of = (chart.curves, chart.levels, chart.marks, chart.lowest, chart.highest, area)
         drawn = self._drawn.get(spec.key)
         if drawn is None or drawn.made_of != made_of:
-            drawn = self._drawn[spec.key] = _Drawn(made_of, draw(chart, ground), above)
+            drawn = self._drawn[spec.key] = _Drawn(made_of, draw(chart, area), above)
         title = title_line(
             spec.title, chart, view, width, chosen=marking.chosen, named=not legend, colourless=colourless
         )

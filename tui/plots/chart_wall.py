@@ -25,8 +25,8 @@ from looptop.tui.plots.curves import MARK, MARKED, ROLE_CLASSES, Run
 from looptop.tui.plots.scales import position_text
 from looptop.tui.plots.spec import ChartSpec
 from looptop.tui.plots.view import NARROWEST_STEPS, UNITS, Span, View, neighbour, panned, zoomed
-from looptop.tui.plots.wall_layout import Grid, Room, grid
-from looptop.tui.plots.wall_mouse import Under, WallMouse
+from looptop.tui.plots.wall_layout import Grid, MinChartSize, grid
+from looptop.tui.plots.wall_mouse import PointerTarget, WallMouse
 from looptop.tui.widgets.style_cache import StyleCache
 
 
@@ -34,7 +34,7 @@ class ChartWall(StyleCache, can_focus=True):
     """All charts of a screen.
 
     Args:
-        room: How small charts may become.
+        min_size: How small charts may become.
         id: The widget's id.
         step_name: What a step is called on the axis.
     """
@@ -64,10 +64,10 @@ class ChartWall(StyleCache, can_focus=True):
     class ExportWanted(Message):
         """The person asks for files of the chosen chart."""
 
-    def __init__(self, room: Room, *, id: str = "wall", step_name: str = "step") -> None:  # noqa: A002 (Textual's name)
+    def __init__(self, min_size: MinChartSize, *, id: str = "wall", step_name: str = "step") -> None:  # noqa: A002 (Textual's name)
         self._strips: dict[int, Strip] = {}
         super().__init__(id=id)
-        self._room = room
+        self._min_size = min_size
         self.step_name = step_name
         """What a step is called."""
         self.specs: tuple[ChartSpec, ...] = ()
@@ -137,7 +137,7 @@ class ChartWall(StyleCache, can_focus=True):
         self.redraw()
 
     def _grid(self) -> Grid:
-        return grid(self.size, len(self.specs), self.chosen, self._room, large=self.large)
+        return grid(self.size, len(self.specs), self.chosen, self._min_size, large=self.large)
 
     @property
     def span(self) -> Span:
@@ -357,14 +357,14 @@ class ChartWall(StyleCache, can_focus=True):
 
     # The mouse.
 
-    def under(self, x: int, y: int) -> Under | None:
+    def under(self, x: int, y: int) -> PointerTarget | None:
         """What is at a cell of the wall; None if no chart is."""
         where = self._grid()
         index = where.index_at(x, y)
         if index is None:
             return None
         left, top = where.origin(index)
-        return Under(index, *self._lines.under(self.specs[index].key, x - left, y - top, self.span))
+        return PointerTarget(index, *self._lines.under(self.specs[index].key, x - left, y - top, self.span))
 
     def position_in(self, index: int, x: int, span: Span) -> float:
         """The position at a column of the wall, on the axis of a chart that shows this range."""

@@ -29,7 +29,7 @@ CELLS_PER_POINT = 2
 """Points are marked one by one if each has at least this many cells."""
 
 
-class Ground(NamedTuple):
+class PlotArea(NamedTuple):
     """What a chart is drawn on."""
 
     width: int
@@ -80,39 +80,39 @@ class _Scale(NamedTuple):
         return dots - 1 - round((inside - self.low) / (self.high - self.low) * (dots - 1))
 
 
-def draw(chart: ChartData, ground: Ground) -> Drawing | None:
+def draw(chart: ChartData, area: PlotArea) -> Drawing | None:
     """The chart below its title; None if there is no point to draw, or no room."""
-    span = ground.span if ground.span.width > 0 else Span(ground.span.first, ground.span.first + 1)
-    ground = ground._replace(span=span, log=ground.log and not chart.linear)
-    has_axis = ground.height >= AXIS_MIN_HEIGHT
-    height = ground.height - (2 if has_axis else 0)
-    pieces = [list(pieces_of(curve, span, ground.log)) for curve in chart.curves]
-    scale_of_values = _scale_of(chart, pieces, ground, height)
+    span = area.span if area.span.width > 0 else Span(area.span.first, area.span.first + 1)
+    area = area._replace(span=span, log=area.log and not chart.linear)
+    has_axis = area.height >= AXIS_MIN_HEIGHT
+    height = area.height - (2 if has_axis else 0)
+    pieces = [list(pieces_of(curve, span, area.log)) for curve in chart.curves]
+    scale_of_values = _scale_of(chart, pieces, area, height)
     if scale_of_values is None or height < 1:
         return None
-    names = _names(chart.curves, ground)
+    names = _names(chart.curves, area)
     left = max([LABEL_WIDTH, *(len(label) for label in scale_of_values.ticks.values())]) + 1
-    width = ground.width - left - (max(map(cell_len, names), default=-1) + 1) - 1
+    width = area.width - left - (max(map(cell_len, names), default=-1) + 1) - 1
     if width < 2:
         return None
     raster = Raster(width, height)
-    dashed = ground.colourless and len({curve.role for curve in chart.curves} - {FAINT}) > 1
-    levels = _draw_levels(raster, chart.levels, scale_of_values, ground)
+    dashed = area.colourless and len({curve.role for curve in chart.curves} - {FAINT}) > 1
+    levels = _draw_levels(raster, chart.levels, scale_of_values, area)
     ends = [
-        _draw_curve(raster, curve, parts, scale_of_values, ground, dashed=dashed)
+        _draw_curve(raster, curve, parts, scale_of_values, area, dashed=dashed)
         for curve, parts in zip(chart.curves, pieces, strict=True)
     ]
     for curve in chart.curves:
-        _draw_points(raster, curve, scale_of_values, ground)
+        _draw_points(raster, curve, scale_of_values, area)
     for level, row in levels:
         _write_level(raster, level, row)
     lines = _with_values_axis(raster.rows(), scale_of_values, left, has_axis)
     if names:
-        lines = _with_names(lines, chart.curves, ends, ground.width - left - width - 1)
+        lines = _with_names(lines, chart.curves, ends, area.width - left - width - 1)
     else:
         lines = [[*line, Run(" ", 0)] for line in lines]
     if has_axis:
-        lines += _horizontal_axis(chart.marks, ground, left, width)
+        lines += _horizontal_axis(chart.marks, area, left, width)
     return Drawing(lines, left, width, height)
 
 
@@ -172,15 +172,15 @@ def _draw_curve(
     curve: Curve,
     pieces: Sequence[list[tuple[float, float]]],
     scale_of_values: _Scale,
-    ground: Ground,
+    area: PlotArea,
     *,
     dashed: bool,
 ) -> int | None:
     """Draws a curve, with the dashes of its role or whole; returns the line in which it ends."""
     pattern = PATTERNS.get(curve.role, PLAIN) if dashed else PLAIN
-    first, low, high = ground.span.first, scale_of_values.low, scale_of_values.high
+    first, low, high = area.span.first, scale_of_values.low, scale_of_values.high
     bottom = 4 * raster.height - 1
-    right, up = (2 * raster.width - 1) / ground.span.width, bottom / (high - low)
+    right, up = (2 * raster.width - 1) / area.span.width, bottom / (high - low)
     end = None
     for piece in pieces:
         path = [(round((x - first) * right), bottom - round((min(max(y, low), high) - low) * up)) for x, y in piece]
@@ -191,14 +191,14 @@ def _draw_curve(
     return end
 
 
-def _draw_points(raster: Raster, curve: Curve, scale_of_values: _Scale, ground: Ground) -> None:
+def _draw_points(raster: Raster, curve: Curve, scale_of_values: _Scale, area: PlotArea) -> None:
     """Marks the points of a curve, if they are few."""
-    points = list(_points(curve, ground)) if curve.dots else []
+    points = list(_points(curve, area)) if curve.dots else []
     if CELLS_PER_POINT * len(points) > raster.width:
         return
-    sign = (PATTERNS.get(curve.role, PLAIN) if ground.colourless else PLAIN).point
+    sign = (PATTERNS.get(curve.role, PLAIN) if area.colourless else PLAIN).point
     for x, value in points:
-        column = round((x - ground.span.first) / ground.span.width * (2 * raster.width - 1))
+        column = round((x - area.span.first) / area.span.width * (2 * raster.width - 1))
         raster.point((column, scale_of_values.dot(value, 4 * raster.height)), curve.role, sign)
 
 
@@ -211,10 +211,10 @@ def _thinned(column: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return [column[at] for at in kept]
 
 
-def _points(curve: Curve, ground: Ground) -> Iterator[tuple[float, float]]:
+def _points(curve: Curve, area: PlotArea) -> Iterator[tuple[float, float]]:
     for x, value in zip(curve.xs, curve.values, strict=True):
-        drawn = drawable(value, ground.log)
-        if drawn is not None and ground.span.first <= x <= ground.span.last:
+        drawn = drawable(value, area.log)
+        if drawn is not None and area.span.first <= x <= area.span.last:
             yield x, drawn
 
 
@@ -222,12 +222,12 @@ def _points(curve: Curve, ground: Ground) -> Iterator[tuple[float, float]]:
 
 
 def _draw_levels(
-    raster: Raster, levels: Sequence[Level], scale_of_values: _Scale, ground: Ground
+    raster: Raster, levels: Sequence[Level], scale_of_values: _Scale, area: PlotArea
 ) -> list[tuple[Level, int]]:
     """Draws the lines that are within the scale; returns them with their row of cells."""
     drawn = []
     for level in levels:
-        value = drawable(level.value, ground.log)
+        value = drawable(level.value, area.log)
         if value is None or not scale_of_values.low <= value <= scale_of_values.high:
             continue
         row = scale_of_values.dot(value, 4 * raster.height)
@@ -260,7 +260,7 @@ def level_text(level: Level) -> str:
 
 
 def value_limits(
-    chart: ChartData, pieces: Sequence[Sequence[list[tuple[float, float]]]], ground: Ground
+    chart: ChartData, pieces: Sequence[Sequence[list[tuple[float, float]]]], area: PlotArea
 ) -> tuple[float, float] | None:
     """The smallest and the largest value to show, as drawn; None if there is none."""
     values = [value for parts in pieces for piece in parts for _, value in piece]
@@ -269,31 +269,31 @@ def value_limits(
     low, high = min(values), max(values)
     # Lines to compare with belong to the picture if they do not press the curves flat.
     room = 2 * (high - low) or abs(high) or 1.0
-    wanted = [drawable(level.value, ground.log) for level in chart.levels]
+    wanted = [drawable(level.value, area.log) for level in chart.levels]
     near = [value for value in wanted if value is not None and low - room <= value <= high + room]
     low, high = min([low, *near]), max([high, *near])
-    if not ground.log:
+    if not area.log:
         low = low if chart.lowest is None else min(chart.lowest, high)
         high = high if chart.highest is None else max(chart.highest, low)
     return low, high
 
 
 def _scale_of(
-    chart: ChartData, pieces: Sequence[Sequence[list[tuple[float, float]]]], ground: Ground, height: int
+    chart: ChartData, pieces: Sequence[Sequence[list[tuple[float, float]]]], area: PlotArea, height: int
 ) -> _Scale | None:
-    limits = value_limits(chart, pieces, ground)
+    limits = value_limits(chart, pieces, area)
     if limits is None:
         return None
     low, high = limits
     if height < TICKS_MIN_HEIGHT:
-        return _plain_scale(low, high, height, ground.log)
-    bottom, top, ticks = scale(low, high, max(3, height // LINES_PER_TICK), ground.log)
-    if chart.lowest is not None and not ground.log:
+        return _plain_scale(low, high, height, area.log)
+    bottom, top, ticks = scale(low, high, max(3, height // LINES_PER_TICK), area.log)
+    if chart.lowest is not None and not area.log:
         bottom = low
-    if chart.highest is not None and not ground.log:
+    if chart.highest is not None and not area.log:
         top = high
     axis = _Scale(bottom, top, {})
-    for tick, label in zip(ticks, labels(ticks, ground.log), strict=True):
+    for tick, label in zip(ticks, labels(ticks, area.log), strict=True):
         if bottom - 1e-9 <= tick <= top + 1e-9:
             axis.ticks.setdefault(axis.dot(tick, 4 * height) // 4, label)
     return axis
@@ -321,41 +321,41 @@ def _with_values_axis(
     return out
 
 
-def _horizontal_axis(marks: Sequence[AxisMark], ground: Ground, left: int, width: int) -> list[list[Run]]:
+def _horizontal_axis(marks: Sequence[AxisMark], area: PlotArea, left: int, width: int) -> list[list[Run]]:
     """The line with ticks and marks, and the line with their labels."""
-    axis, below = ["─"] * width, [" "] * (ground.width)
+    axis, below = ["─"] * width, [" "] * (area.width)
     free_from = left - 2
-    for position, label in axis_ticks(ground.span, ground.unit, max(2, width // CELLS_PER_TICK)):
-        at = column_of(position, ground.span, width)
+    for position, label in axis_ticks(area.span, area.unit, max(2, width // CELLS_PER_TICK)):
+        at = column_of(position, area.span, width)
         if at is None:
             continue
         axis[at] = "┬"
-        begin = max(left - 1, min(left + at - len(label) // 2, ground.width - 1 - len(label)))
+        begin = max(left - 1, min(left + at - len(label) // 2, area.width - 1 - len(label)))
         if begin > free_from:
             below[begin : begin + len(label)] = label
             free_from = begin + len(label) + 1
     kinds = list(MARK_SIGNS)
     for mark in sorted(marks, key=lambda each: kinds.index(each.kind)):
-        at = column_of(mark.position, ground.span, width)
+        at = column_of(mark.position, area.span, width)
         if at is not None:
             axis[at] = MARK_SIGNS[mark.kind]
-    name = ground.axis_name if ground.unit == "step" else ground.unit
+    name = area.axis_name if area.unit == "step" else area.unit
     if not "".join(below[: len(name) + 2]).strip() and len(name) < left:
         below[1 : len(name) + 1] = name
-    rest = ground.width - left - width
+    rest = area.width - left - width
     return [
-        runs([*" " * (left - 1), "└", *axis, *" " * rest], [AXIS] * ground.width),
-        runs(below[: ground.width], [AXIS] * ground.width),
+        runs([*" " * (left - 1), "└", *axis, *" " * rest], [AXIS] * area.width),
+        runs(below[: area.width], [AXIS] * area.width),
     ]
 
 
 # Names at the ends of curves.
 
 
-def _names(curves: Sequence[Curve], ground: Ground) -> list[str]:
+def _names(curves: Sequence[Curve], area: PlotArea) -> list[str]:
     """The names to write at the curves' ends; empty if the chart has only one, or is too narrow."""
     names = list(dict.fromkeys(curve.name for curve in curves if curve.name))
-    return [_short(name) for name in names] if len(names) > 1 and ground.width >= NAMES_MIN_WIDTH else []
+    return [_short(name) for name in names] if len(names) > 1 and area.width >= NAMES_MIN_WIDTH else []
 
 
 def _with_names(

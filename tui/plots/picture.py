@@ -13,7 +13,7 @@ from looptop.engine.journal.step_axis import Unit
 from looptop.engine.text import visible
 from looptop.tui.plots.chart_data import MARK_SIGNS, ChartData
 from looptop.tui.plots.curves import FAINT, FIFTH, FIRST, FOURTH, LEVEL, SECOND, SIXTH, THIRD, drawable
-from looptop.tui.plots.drawing import Ground, level_text, pieces_of, value_limits
+from looptop.tui.plots.drawing import PlotArea, level_text, pieces_of, value_limits
 from looptop.tui.plots.scales import axis_ticks, labels, scale
 from looptop.tui.plots.view import Span
 
@@ -174,7 +174,7 @@ def paint(canvas: Canvas, title: str, chart: ChartData, span: Span, unit: Unit, 
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     pieces = [list(pieces_of(curve, span, log)) for curve in chart.curves]
     canvas.text((LEFT, TOP / 2), _title(title, chart, log), INK, size=FONT_SIZE * 1.25)
-    limits = value_limits(chart, pieces, Ground(0, 0, span, log=log))
+    limits = value_limits(chart, pieces, PlotArea(0, 0, span, log=log))
     if limits is None:
         return canvas.data()
     low, high, ticks = scale(*limits, 8, log)

@@ -12,7 +12,7 @@ from looptop.engine.journal.step_axis import Unit
 from looptop.engine.text import visible
 from looptop.tui.plots.chart_data import ChartData
 from looptop.tui.plots.curves import FAINT, FIRST, drawable
-from looptop.tui.plots.drawing import Ground, level_text, pieces_of, value_limits
+from looptop.tui.plots.drawing import PlotArea, level_text, pieces_of, value_limits
 from looptop.tui.plots.raster import PATTERNS, PLAIN
 from looptop.tui.plots.scales import axis_ticks, labels, scale
 from looptop.tui.plots.view import Span
@@ -38,7 +38,7 @@ def text_picture(title: str, chart: ChartData, span: Span, unit: Unit, *, log: b
     log = log and not chart.linear
     span = span if span.width > 0 else Span(span.first, span.first + 1)
     curves = [(curve, list(pieces_of(curve, span, log))) for curve in chart.curves if curve.role != FAINT]
-    limits = value_limits(chart, [pieces for _, pieces in curves], Ground(0, 0, span, log=log))
+    limits = value_limits(chart, [pieces for _, pieces in curves], PlotArea(0, 0, span, log=log))
     unit_words = {"step": axis_name, "epoch": "epoch", "time": "time of training"}[unit]
     head = [f"{visible(title)}, by {unit_words}{', logarithmic' if log else ''}"]
     if chart.smoothed:

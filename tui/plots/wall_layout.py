@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Room(NamedTuple):
-    """How a wall divides its room.
+class MinChartSize(NamedTuple):
+    """How small the charts of a wall may become.
 
     Attributes:
         min_width: The smallest width of a chart, in cells.
@@ -43,23 +43,23 @@ class Grid(NamedTuple):
         return column * self.width, row * self.height
 
 
-def grid(size: tuple[int, int], count: int, chosen: int, room: Room, *, large: bool) -> Grid:
+def grid(size: tuple[int, int], count: int, chosen: int, min_size: MinChartSize, *, large: bool) -> Grid:
     """The page with the chosen chart.
 
     Args:
         size: Width and height of the wall, in cells.
         count: The number of all charts.
         chosen: The index of the chosen one.
-        room: How small charts may become.
+        min_size: How small charts may become.
         large: Whether the chosen chart is shown alone.
     """
     width, height = max(1, size[0]), max(1, size[1])
     if large or count <= 1:
         return Grid(1, 1, width, height, min(chosen, max(0, count - 1)), min(count, 1))
-    columns = max(1, min(width // room.min_width, count))
+    columns = max(1, min(width // min_size.min_width, count))
     rows = -(-count // columns)
-    if room.min_height:
-        rows = max(1, min(height // room.min_height, rows))
+    if min_size.min_height:
+        rows = max(1, min(height // min_size.min_height, rows))
     # Not more columns than the rows need: four charts are two by two.
     while columns > 1 and (columns - 1) * rows >= count:
         columns -= 1

@@ -13,7 +13,7 @@ SMALLEST_SHARE = 1 / 200
 """The smallest share of the shown range that counts as a selection; less is a click with an unsteady hand."""
 
 
-class Under(NamedTuple):
+class PointerTarget(NamedTuple):
     """What is under the pointer."""
 
     chart: int

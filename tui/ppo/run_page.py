@@ -17,7 +17,7 @@ from looptop.tui.actions import bindings
 from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.composing import compose_wall
 from looptop.tui.plots.spec import ChartSpec
-from looptop.tui.plots.wall_layout import Room
+from looptop.tui.plots.wall_layout import MinChartSize
 from looptop.tui.ppo.batches import BatchRow, BatchRows
 from looptop.tui.ppo.charts import charts_of
 from looptop.tui.ppo.columns import BATCH_COLUMNS, BATCH_FIGURES, batch_cells
@@ -67,7 +67,7 @@ class RunPage(Vertical):
         self._rows_read = RowsRead()
         self._wanted: int | None = None
         """The step that the cursor should be on as soon as that batch exists."""
-        self.wall = ChartWall(Room(MIN_CHART_WIDTH, 0), id="ppo-charts", step_name="batch")
+        self.wall = ChartWall(MinChartSize(MIN_CHART_WIDTH, 0), id="ppo-charts", step_name="batch")
         self._batches = Table(BATCH_COLUMNS, id="batches")
 
     def compose(self) -> ComposeResult:

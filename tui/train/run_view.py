@@ -17,7 +17,7 @@ from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.composing import compose_wall
 from looptop.tui.plots.curves import FIRST, SECOND
 from looptop.tui.plots.spec import ChartSpec, Line
-from looptop.tui.plots.wall_layout import Room
+from looptop.tui.plots.wall_layout import MinChartSize
 from looptop.tui.screens.curve_reader import CurveRequest
 from looptop.tui.train import text
 from looptop.tui.train.snapshot import Snapshot
@@ -64,7 +64,7 @@ class RunView(Vertical, can_focus=True):
         """Two lines at the top, charts, then figures, answers and events."""
         yield Panel(id="run-head")
         yield Panel(id="run-progress")
-        yield ChartWall(Room(36, 8), id="train-charts")
+        yield ChartWall(MinChartSize(36, 8), id="train-charts")
         with Horizontal(id="run-below"):
             figures = Panel(id="figures")
             figures.border_title = "Now"
