@@ -28,7 +28,7 @@ class HomeSettings(Struct, frozen=True, kw_only=True):
     notify: str = ""
     """A shell command that is started when any run ends, fails or raises an alert; a run's own replaces it."""
     theme: Literal["last", "dark", "light"] = "last"
-    """The colours that the app opens with: dark, light, or last, the ones that it was left with."""
+    """The theme that the app opens with: dark, light, or last, the one that was in use when it was closed."""
 
 
 class Problem(NamedTuple):

@@ -78,11 +78,11 @@ def send(folder: RunFolder, kind: str, by: str = "cli", **details: Any) -> Contr
     if kind not in KINDS:
         raise LooptopError(f"there is no control '{visible(kind)}'; there are: {', '.join(KINDS)}")
     if not folder.is_live():
-        hint = "" if folder.state() == "finished" else f"; `looptop resume {folder.shell_name}` goes on with it"
+        hint = "" if folder.state() == "finished" else f"; `looptop resume {folder.shell_name}` continues it"
         raise LooptopError(f"{folder.id} is not running, it is {folder.state()}{hint}")
     value = details.get("value")
     if isinstance(value, float) and not math.isfinite(value):
-        raise LooptopError(f"a {kind.replace('_', ' ')} must be a finite number, and {value} is none")
+        raise LooptopError(f"a {kind.replace('_', ' ')} must be a finite number, not {value}")
     plain = {"id": secrets.token_hex(6), "kind": kind, "by": by, "created": time.time(), **details}
     control = msgspec.convert(plain, Control)
     name = f"{time.time_ns():020d}-{control.id}.json"

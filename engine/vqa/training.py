@@ -256,7 +256,7 @@ def _words(context: RunContext, train_split: Questions) -> list[str] | None:
     try:
         return training_words(train_split, earlier_words(config.model))
     except LooptopError as error:
-        context.journal.event("calibration", f"unknown words will not be judged: {error}", level="warning")
+        context.journal.event("calibration", f"unknown words will not be flagged: {error}", level="warning")
         return None
 
 
@@ -282,7 +282,8 @@ def _save_checks(
     except Exception as error:  # A mistake here must not cost the trained model.
         _log.exception("the confidence could not be calibrated")
         sentence = (
-            f"the model's confidence could not be calibrated, and its answers are not doubted: {error_text(error)}"
+            "the model's confidence could not be calibrated, and its answers cannot be checked for doubts:"
+            f" {error_text(error)}"
         )
         context.journal.event("calibration", sentence, level="warning")
         return

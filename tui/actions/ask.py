@@ -213,7 +213,9 @@ ASK_ACTIONS = {
     ),
     "many": (
         Action("search", "slash", "filter", 'Filter: wrong answer:red confidence<0.5 -"some words".', shown="/"),
-        Action("pause", "space", "stop/go on", "Stop asking, or continue with the questions that have no answer yet."),
+        Action(
+            "pause", "space", "stop/continue", "Stop asking, or continue with the questions that have no answer yet."
+        ),
         Action("sort", "s", "sort", "Sort by the next column; clicking a column's title sorts by that column."),
         Action("reverse", "S", "reverse", "Sort the other way round.", footer=False),
         Action(

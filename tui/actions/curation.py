@@ -12,7 +12,7 @@ CURATION_ACTIONS = {
         Action(
             "command('pause')",
             "space",
-            "pause/go on",
+            "pause/continue",
             "Pause the run after the current step, or continue it.",
             changes=True,
         ),

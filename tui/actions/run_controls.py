@@ -10,7 +10,7 @@ from looptop.tui.actions.action import Action
 _CONTROLS = {
     action.name: action
     for action in (
-        Action("pause", "", "pause/go on", "Pause the run after the current step, or continue it.", changes=True),
+        Action("pause", "", "pause/continue", "Pause the run after the current step, or continue it.", changes=True),
         Action("step", "", "step", "Make one step while the run is paused.", changes=True),
         Action("checkpoint", "", "checkpoint", "Write a checkpoint now.", changes=True),
         Action("stop", "", "stop", "Stop the run; asks first whether to write a checkpoint.", changes=True),

@@ -187,8 +187,8 @@ class EvaluationScreen(MainScreen):
         return Content.assemble(
             ("This model has not been evaluated yet.\n\n", ""),
             ("r", "$primary bold"),
-            " evaluates it now: it is asked all questions of its data's test split, or of its validation split.\n"
-            "You see how far it is; the app goes on meanwhile, and the figures are kept.",
+            " evaluates it now, on all questions of its data's test split or, without one, its validation split.\n"
+            "You can use the app meanwhile. The figures are kept.",
         )
 
     def on_resize(self, event: Resize) -> None:

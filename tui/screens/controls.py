@@ -26,7 +26,7 @@ SHOWN_LETTERS, MOST_SHOWN = 160, 3
 
 STOPPING = "ends after its step. With a checkpoint it can be resumed from there."
 
-_SENT = {"pause": "pauses after its step", "continue": "goes on", "stop": "stops after its step"}
+_SENT = {"pause": "pauses after its step", "continue": "continues", "stop": "stops after its step"}
 
 
 class RunControls:

@@ -81,7 +81,7 @@ def test_marks_and_corrections_belong_to_the_entry(home: Path) -> None:
     asked.judge(wrong, Judgement(False, "square"))
     again = AskedQuestions().entries([right.id, wrong.id, data.id])
     assert [again[each.id].right for each in (right, wrong, data)] == [True, False, False]
-    assert [again[each.id].taught for each in (right, wrong, data)] == ["circle", "square", ""]
+    assert [again[each.id].confirmed_answer for each in (right, wrong, data)] == ["circle", "square", ""]
     asked.judge(data, Judgement(True))
     assert AskedQuestions().entries([data.id])[data.id].right is True, "the person overrules the data"
     asked.judge(data, None)

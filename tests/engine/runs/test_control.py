@@ -273,7 +273,7 @@ def test_any_process_can_send(live: Live) -> None:
 
 def test_a_run_that_is_not_live_takes_no_controls() -> None:
     folder = RunFolder.create("vqa", config())
-    with pytest.raises(LooptopError, match=r"not running, it is interrupted; .looptop resume vqa-1. goes on"):
+    with pytest.raises(LooptopError, match=r"not running, it is interrupted; .looptop resume vqa-1. continues"):
         control.send(folder, "pause")
     with RunLock(folder.lock), pytest.raises(LooptopError, match="there is no control"):
         control.send(folder, "explode")

@@ -124,7 +124,7 @@ def test_words_that_cannot_be_read_cost_a_warning(
     assert "shape" in (training._words(context, splits[0]) or []) and not events
     monkeypatch.setattr(training, "earlier_words", fail)
     assert training._words(context, splits[0]) is None
-    assert events == [("unknown words will not be judged: training_words.json cannot be read", "warning")]
+    assert events == [("unknown words will not be flagged: training_words.json cannot be read", "warning")]
 
 
 def test_notes_that_cannot_be_written_beside_a_checkpoint_cost_no_evaluation(
