@@ -151,6 +151,7 @@ def test_ticks_of_a_logarithmic_scale_are_round_values(low: float, factor: float
 
 @given(some.integers(0, 10**7), some.integers(1, 10**7), some.integers(40, 200), some.sampled_from(["step", "time"]))
 @example(501, 700, 40, "step")
+@example(3600, 2, 60, "time")
 def test_every_horizontal_axis_has_two_labels(first: int, count: int, width: int, unit: str) -> None:
     on = PlotArea(width, 10, Span(first, first + count), unit=unit)  # type: ignore[arg-type]
     words = text(drawn(Curve(FIRST, (first, first + count), (0.0, 1.0)), on=on).lines[-1]).split()

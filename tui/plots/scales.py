@@ -72,9 +72,9 @@ def axis_ticks(span: Span, unit: Unit, count: int) -> list[tuple[float, str]]:
         rough = span.width / count
         distance = next((float(each) for each in _SECONDS if each >= rough), 86400 * _round_unit(rough / 86400))
         ticks = _multiples(span.first, span.last, distance)
-        if len(ticks) >= 2 or span.width < 2:
-            return [(tick, clock(tick)) for tick in ticks or [span.first]]
-        return [(tick, clock(tick)) for tick in (span.first, span.last)]
+        if len(ticks) < 2 <= span.width:
+            ticks = [span.first, span.last]
+        return _clock_labels(ticks or [span.first])
     distance = _round_distance(span.width / count, unit)
     ticks = _multiples(span.first, span.last, distance)
     while len(ticks) < 2 and (unit != "step" or distance > 1):
@@ -91,12 +91,22 @@ def _round_distance(rough: float, unit: Unit) -> float:
     return _round_unit(rough) if rough > 10 else next(each for each in (1.0, 2.0, 5.0, 10.0) if each >= rough * 0.999)
 
 
-def clock(seconds: float) -> str:
-    """Seconds of training in at most two units, as short as on a stopwatch: 45s, 1m30s, 2h, 3d4h."""
+def _clock_labels(ticks: Sequence[float]) -> list[tuple[float, str]]:
+    """Times with as many units as tell them apart: a narrow window late in a run needs more than two."""
+    texts: list[str] = []
+    for units in (2, 3, 4):
+        texts = [clock(tick, units) for tick in ticks]
+        if len(set(texts)) == len(texts):
+            break
+    return list(zip(ticks, texts, strict=True))
+
+
+def clock(seconds: float, units: int = 2) -> str:
+    """Seconds of training in at most this many units, as short as on a stopwatch: 45s, 1m30s, 2h, 3d4h."""
     whole = max(0, round(seconds))
     parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "m"), (whole % 60, "s")]
     first = next((at for at, (count, _) in enumerate(parts) if count), 3)
-    written = [f"{count}{name}" for count, name in parts[first : first + 2] if count]
+    written = [f"{count}{name}" for count, name in parts[first : first + units] if count]
     return "".join(written) or "0s"
 
 
