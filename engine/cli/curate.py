@@ -128,7 +128,7 @@ def _edit(
         "drop": "it is left out of training",
         "restore": "it is trained on as in the data",
     }[kind]
-    text = f"{question_id}: {done}, when the run is resumed, and in runs made like it"
+    text = f"{question_id}: {done}, once the run is resumed, and in runs made like it"
     return wait_and_print_answer(folder, control, kind, text, as_json=arguments.json)
 
 

@@ -82,7 +82,7 @@ async def test_the_hardest_come_first_with_their_images(answers: QuickAnswers, t
         )
         text = shown(app)
         assert "what colour is shape 2?" in text and "label  pink" in text and "sure 5.0% → 1.8%" in text
-        assert "5 questions · 2 epochs" in text and "edits apply when it is resumed" in text
+        assert "5 questions · 2 epochs" in text and "edits apply once the run is resumed" in text
         assert "space pause" not in text, "a finished run cannot be paused"
         await pilot.press("end")
         await until(pilot, lambda: "no epoch has trained on it yet" in shown(app))

@@ -213,7 +213,7 @@ class QuestionsPage(Overlay[None]):
             return Content.styled("paused: edits apply from the next epoch on", "$text-success")
         if self._is_live:
             return Content.styled("space pauses it; then enter gives another answer, x leaves out", "$text-muted")
-        return Content.styled("edits apply when it is resumed, and to runs made like it", "$text-muted")
+        return Content.styled("edits apply once the run is resumed, and to runs made like it", "$text-muted")
 
     @property
     def _is_live(self) -> bool:

@@ -54,7 +54,7 @@ def test_the_hardest_come_first_and_filters_choose(run: RunFolder, capsys: Captu
 
 
 def test_a_run_that_is_not_live_is_edited_at_once(run: RunFolder, capsys: Capture) -> None:
-    assert "q2: its answer is sky blue, when the run is resumed" in printed(
+    assert "q2: its answer is sky blue, once the run is resumed" in printed(
         capsys, run.id, "--relabel", "q2", "sky blue"
     )
     assert "q1: it is left out of training" in printed(capsys, run.id, "--drop", "q1")
