@@ -12,6 +12,9 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 3
 SPREAD := -n $(WORKERS) --dist worksteal
 
+# Where it is set, each of the hundreds of processes that the tests start would compile looptop and the tests anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test test-fast test-nightly coverage lint fuzz bench kills learn gpu screenshots clean
 
 run: $(STAMP)
