@@ -73,6 +73,17 @@ class RunTrainer(Trainer):
             logs = logs | {"train_loss": self.loss_sum / max(self.state.global_step, 1)}
         super().log(logs, start_time)
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Trains for an epoch, unless all steps are made.
+
+        Resumed from a checkpoint of the last step, such as that of a run stopped in its last evaluation, Trainer would
+        make one step more before it compares the numbers.
+        """
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(*args, **kwargs)  # type: ignore[no-untyped-call]
+        else:
+            self.control.should_training_stop = True
+
     def step_activity(self, step: int) -> Activity:
         """The run's activity while it makes a step, for a message about memory that ran out."""
         return Activity(f"in step {step}", "lower training.per_device_train_batch_size")

@@ -184,11 +184,11 @@ def decoder_with_dropout(folder: Path) -> Path:
 )
 def test_a_resumed_run_makes_the_same_losses_as_an_undisturbed_one(settings: tuple[str, ...], tmp_path: Path) -> None:
     settings = (*settings, f"decoder={decoder_with_dropout(tmp_path / 'decoder')}")
-    undisturbed = start("max_steps=14", *settings)
+    undisturbed = start("max_steps=16", *settings)
     assert undisturbed.wait() is RunState.FINISHED, undisturbed.reason
     expected = losses(undisturbed)
 
-    run = start("max_steps=14", *settings)
+    run = start("max_steps=16", *settings)
     eventually(lambda: len(losses(run)) >= 8)
     run.stop(checkpoint=False)
     assert run.wait() is RunState.STOPPED, run.reason
@@ -358,6 +358,7 @@ def test_a_stop_during_the_last_evaluation_stops_the_run_and_resuming_makes_it()
     again = resume(run.id)
     assert again.wait() is RunState.FINISHED, again.reason
     assert last(again.journal, "test_accuracy").value == again.result()["accuracy"]
+    assert max(losses(again)) == 6, "no step more than was asked for"
 
 
 def test_early_stopping_is_trainers_own() -> None:
