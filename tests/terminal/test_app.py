@@ -18,14 +18,14 @@ from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from tests.support import eventually
-from tests.terminal.tty import COLD, COLD_PROGRAM, PROGRAM, Tty
+from tests.terminal.tty import COLD, COLD_PROGRAM, WARM_PROGRAM, Tty
 
 FULL = r"0\.png · the image"
 HEAVY = ("torch", "transformers", "datasets", "numpy")
 
 
 def test_it_opens_answers_a_question_and_quits_leaving_the_terminal_as_it_was() -> None:
-    with Tty(PROGRAM) as tty:
+    with Tty(WARM_PROGRAM) as tty:
         tty.until(FULL)
         tty.send("awhat is the color of the triangle?\r")
         tty.until(r"red +\d+\.\d% confidence")
@@ -119,7 +119,7 @@ def test_an_input_that_ends_leaves_without_spinning() -> None:
 
 
 def test_a_terminal_that_stops_reading_does_not_keep_the_app() -> None:
-    with Tty(PROGRAM) as tty:
+    with Tty(WARM_PROGRAM) as tty:
         tty.until("ready")
         # Nothing is read any more, while every key draws the screen anew: the terminal's buffer fills up.
         for _ in range(400):
@@ -152,7 +152,7 @@ def test_what_is_printed_meanwhile_does_not_reach_the_screen(home: Path) -> None
 
 @pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
 def test_the_app_never_holds_torch() -> None:
-    with Tty(PROGRAM) as tty:
+    with Tty(WARM_PROGRAM) as tty:
         tty.until("ready")
         tty.send("\x1b2")
         tty.until("New run")
@@ -268,7 +268,7 @@ def test_fg_in_a_shell_brings_the_whole_screen_back() -> None:
 @pytest.mark.parametrize("words", [[], ["attach", "vqa-1"]])
 def test_a_terminal_that_cannot_draw_gets_a_sentence(term: list[str], words: list[str]) -> None:
     RunFolder.create("vqa", preset("tiny"))
-    with Tty(["/usr/bin/env", *term, *PROGRAM, *words]) as tty:
+    with Tty(["/usr/bin/env", *term, *WARM_PROGRAM, *words]) as tty:
         assert tty.until_gone() == 2
         assert "this terminal cannot show the app" in tty.text()
         assert b"\x1b" not in bytes(tty.raw)

@@ -24,7 +24,7 @@ from looptop.engine.startup.host import launch
 from tests.factories.processes import program
 from tests.factories.runs import config
 from tests.support import eventually, wait_taken
-from tests.terminal.tty import PROGRAM, Tty
+from tests.terminal.tty import WARM_PROGRAM, Tty
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def run() -> RunFolder:
 
 
 def attached(run: RunFolder, **size: int) -> Tty:
-    return Tty([*PROGRAM, "attach", run.id], **size)
+    return Tty([*WARM_PROGRAM, "attach", run.id], **size)
 
 
 def step_of(run: RunFolder) -> int:

@@ -18,7 +18,7 @@ from looptop.engine.startup.run import start
 from tests.factories.ppo import tiny_settings
 from tests.factories.synthetic_ppo import Maker, make_run
 from tests.support import eventually
-from tests.terminal.tty import PROGRAM, Tty
+from tests.terminal.tty import WARM_PROGRAM, Tty
 
 LONG = ("max_steps=5000", "eval_steps=5000")
 CHANGE = 4.0
@@ -117,7 +117,7 @@ def test_a_batch_is_held_judged_found_again_and_taught_as_a_person_said(
 def test_attach_opens_the_run_that_was_named_and_leaves_the_live_one_alone() -> None:
     make_run(Maker(12, 8))
     live = make_run(Maker(3, 8), state=None)
-    with RunLock(live.lock, live.id), Tty([*PROGRAM, "attach", "ppo-1"]) as tty:
+    with RunLock(live.lock, live.id), Tty([*WARM_PROGRAM, "attach", "ppo-1"]) as tty:
         tty.until(r"ppo-1 +✓ finished(?s:.*)12 of 12 batches(?s:.*)\n +12 ")
         tty.send(" ")
         tty.until("ppo-1 is not running")

@@ -22,13 +22,11 @@ import pyte
 from tests import warm
 
 LIMIT = 40.0
-MAIN = """
-import tests.warm
-tests.warm.install()
-from looptop.tui.entry import main
-raise SystemExit(main())
-"""
+MAIN = "from looptop.tui.entry import main; raise SystemExit(main())"
 PROGRAM = [sys.executable, "-c", MAIN]
+WARM = "import tests.warm; tests.warm.install()\n"
+"""Lines with which the app's processes are forked from one that has loaded torch (`tests.warm`)."""
+WARM_PROGRAM = [sys.executable, "-c", WARM + MAIN]
 
 COLD = """
 import looptop.tui.ask.client as client
@@ -37,7 +35,7 @@ client.AnswerClient.ask = lambda self, model, image="", question="": ask(self, m
 """
 """Lines that keep the app from loading a model before it is asked: a process with torch in it, which most tests end
 before it has answered anything. A question still starts it."""
-COLD_PROGRAM = [sys.executable, "-c", COLD + MAIN]
+COLD_PROGRAM = [sys.executable, "-c", WARM + COLD + MAIN]
 
 # pyte takes these for text; terminals do not.
 _UNKNOWN = re.compile(r"\x1b\[[<>=?][0-9;:]*[a-zA-Z$]*|\x1b_.*?\x1b\\|\x1bP.*?\x1b\\|\x1b\].*?(\x07|\x1b\\)")
@@ -61,12 +59,13 @@ class Tty:
         self._stream = pyte.Stream(self.screen)
         self._held = ""
         self._decode = codecs.getincrementaldecoder("utf-8")("replace")
-        warm.start_server()
+        words = argv or COLD_PROGRAM
+        if any(word.startswith(WARM) for word in words):
+            warm.start_server()
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
             environment = dict(os.environ, TERM="xterm-256color", COLORTERM="truecolor", LANG="C.UTF-8")
-            words = argv or COLD_PROGRAM
             os.execvpe(words[0], words, environment)
         self.before = termios.tcgetattr(self.fd)
 
