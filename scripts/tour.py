@@ -84,7 +84,7 @@ async def tour(ppo_run: str, batch: int) -> None:
         for start in range(0, len(QUESTION), 5):
             letters = QUESTION[start : start + 5]
             await film.press(pilot, [{" ": "space", "?": "question_mark"}.get(char, char) for char in letters], 0.15)
-        await film.press(pilot, ("enter",), 3.0, seen=f"{'bundled':12}  {QUESTION[:18]}")
+        await film.press(pilot, ("enter",), 3.0, seen="Earlier questions · 1 ")
 
         await pilot.press("alt+2")
         await screenshots.until(pilot, "┤")
