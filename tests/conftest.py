@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+# What runs without the fixture `home`, such as a fixture of a whole module, must not write into the developer's home.
+ELSEWHERE = tempfile.TemporaryDirectory(prefix="looptop-tests-")
+os.environ["LOOPTOP_HOME"] = ELSEWHERE.name
 # Read when the hub's library is first imported: a name that is not on disk is then refused at once, not tried again.
 os.environ["HF_HUB_OFFLINE"] = "1"
 

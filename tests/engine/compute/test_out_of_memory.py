@@ -191,7 +191,7 @@ def test_a_later_evaluation_is_named_with_its_step(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("home", "name", "stage", "advice"),
+    ("owner", "name", "stage", "advice"),
     [
         (ppo_step, "roll_out", "generated", "lower ppo.batch_size or lower generation.max_new_tokens"),
         (PpoStep, "score", "scored", "lower max_tokens of the reward models or choose smaller reward models"),
@@ -203,9 +203,9 @@ def test_a_later_evaluation_is_named_with_its_step(monkeypatch: pytest.MonkeyPat
     ],
 )  # fmt: skip
 def test_a_ppo_run_names_the_stage_of_its_batch_and_can_be_resumed(
-    home: Any, name: str, stage: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    owner: Any, name: str, stage: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = fail_in_step(monkeypatch, home, name, 3)
+    seen = fail_in_step(monkeypatch, owner, name, 3)
     chosen = ppo_config(tmp_path, "precision=fp32", "reference_responses=0", "device=cpu")
     run = looptop.start(chosen)
     ended_in_a_sentence(run, f"while batch 3 was {stage}", advice, 2)
