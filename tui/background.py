@@ -34,8 +34,7 @@ LOG = "app.log"
 
 def in_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
     """Starts the call in a thread of its own; the future has its result, or what it raised."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Result] = loop.create_future()
+    future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
     def settle(result: Result | None, error: BaseException | None) -> None:
         if future.done():
@@ -45,16 +44,15 @@ def in_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
         else:
             future.set_result(result)  # type: ignore[arg-type]
 
+    deliver = for_threads(settle)
+
     def run() -> None:
         result, failure = None, None
         try:
             result = call()
         except BaseException as error:  # Awaiting the future raises it.
             failure = error
-        try:
-            loop.call_soon_threadsafe(settle, result, failure)
-        except RuntimeError:  # The loop is closed: the app has quit.
-            return
+        deliver(result, failure)
 
     threading.Thread(target=run, name="looptop-work", daemon=True).start()
     return future

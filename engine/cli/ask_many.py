@@ -28,7 +28,7 @@ from looptop.engine.cli.progress import Progress, Status, progress_on
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.paths import path_of
 from looptop.engine.text import counted, visible, visible_answer
-from looptop.engine.vqa.answer_records import Doubt, UnfamiliarImage
+from looptop.engine.vqa.answer_records import Check, Doubt, UnfamiliarImage
 from looptop.engine.vqa.data.official_files import check_writable
 from looptop.engine.vqa.doubt_text import doubt_name, doubt_text, not_judged_text
 from looptop.engine.vqa.image_folders import images_below
@@ -218,7 +218,7 @@ def _print(entries: Sequence[Entry], root: Path) -> None:
         words.append(f"{others:,} other answers")
     say(f"{counted(len(entries), 'image')}: {', '.join(words)}")
     if not_judged := {check for entry in entries for check in entry.answer.not_judged}:
-        say(f"{not_judged_text(sorted(not_judged, reverse=True))}; `looptop calibrate` can add that")
+        say(f"{not_judged_text([check for check in Check if check in not_judged])}; `looptop calibrate` can add that")
 
 
 def _of_the_question(entry: Entry) -> list[Doubt]:

@@ -19,10 +19,11 @@ from looptop.engine.cli.output import duration, note, number, percent, say, say_
 from looptop.engine.cli.progress import Progress, Status
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.causes import Cause
+from looptop.engine.journal.decode import result_step
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import Point, RunState, state_text
 from looptop.engine.runs.control import send
-from looptop.engine.runs.folder import RunFolder, result_step
+from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.listing import FIGURES, Figure, MeasuredModel, figures_of
 from looptop.engine.runs.liveness import full_disk, why_interrupted
 from looptop.engine.runs.notify import ALERTS, hit_breakpoint

@@ -133,3 +133,9 @@ def facts(rows: Mapping[str, object]) -> dict[str, Any]:
             continue
         facts[key] = plain
     return facts
+
+
+def result_step(facts: Mapping[str, Any]) -> int | None:
+    """The step whose weights are the run's result, from its facts; None if there is no result yet."""
+    result = facts.get("result")
+    return whole(result.get("step")) if isinstance(result, dict) else None

@@ -38,7 +38,7 @@ from looptop.engine.files.private import (
 )
 from looptop.engine.home import home as home
 from looptop.engine.home import home_path
-from looptop.engine.journal import decode
+from looptop.engine.journal.decode import result_step
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState as RunState
 from looptop.engine.journal.records import RunSummary as RunSummary
@@ -385,12 +385,6 @@ def _number(name: str, kind: str | None = None) -> int:
     """The number in a run's id; 0 if the name is not an id, or is of another kind."""
     match = _ID.fullmatch(name)
     return int(match[2]) if match and kind in (None, match[1]) else 0
-
-
-def result_step(facts: Mapping[str, Any]) -> int | None:
-    """The step whose weights are the run's result, from its facts; None if there is no result yet."""
-    result = facts.get("result")
-    return decode.whole(result.get("step")) if isinstance(result, dict) else None
 
 
 def _move(draft: Path, path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Values with which a run cannot train on this machine; known without torch, so the form says them while one types."""
+"""Settings that cannot work on this machine. Checked without torch, so the form can show them while a person types."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from looptop.engine.errors import LooptopError, SettingError
 from looptop.engine.text import visible
 
 LARGEST_SEED = 2**32 - 1
-"""NumPy's largest."""
+"""The largest seed that NumPy takes."""
 MOST_PER_CORE = 8
 """Processes, threads and loading processes for each CPU core: more only wait for each other, and a thousand of them
 leave the machine unusable."""

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.engine.vqa.data import official_files
 from looptop.engine.vqa.data.normalise import normalise
 from looptop.engine.vqa.data.official_files import Annotation
@@ -137,7 +137,7 @@ def _percent(scores: Collection[float]) -> float:
 
 def _counted(keys: list[str]) -> str:
     shown = ", ".join(visible(key) for key in keys[:3]) + (", ..." if len(keys) > 3 else "")
-    return f"{len(keys):,} question{'s' if len(keys) > 1 else ''} ({shown})"
+    return f"{counted(len(keys), 'question')} ({shown})"
 
 
 def _are(keys: list[str]) -> str:

@@ -51,7 +51,7 @@ Doubt = UnknownWords | NoWordKnown | UnfamiliarImage | ChecksMissing
 
 
 class Check(StrEnum):
-    """What an answer can be doubted by. Each needs something that is kept with the model."""
+    """A check of an answer. Each needs something that is kept with the model."""
 
     WORDS = "words"
     """The words of its training questions."""

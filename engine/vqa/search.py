@@ -93,7 +93,7 @@ class Search:
         holds only the best next token that was not wanted yet; taking that one adds the following one."""
         self._wanted: dict[Prefix, tuple[tuple[float, ...], float]] = {(): ((), 0.0)}
         self._next: dict[Prefix, tuple[float, Sequence[int], Sequence[float]]] = {}
-        """What can follow each expanded prefix, as given to `expand`."""
+        """The end and the most probable tokens that can follow each expanded prefix."""
         self._by_text: dict[str, SearchResult] = {}
         self._empty: SearchResult | None = None
 
@@ -133,7 +133,8 @@ class Search:
         """
         log_probs, log_prob = self._wanted.pop(prefix)
         self.expanded += 1
-        self._next[prefix] = end_log_prob, next_tokens, next_log_probs
+        most = MAX_OTHER_TOKENS + 1
+        self._next[prefix] = end_log_prob, next_tokens[:most], next_log_probs[:most]
         text = self.text_of(prefix)
         result = SearchResult(text, prefix, (*log_probs, end_log_prob), log_prob + end_log_prob)
         if not text:
@@ -156,7 +157,7 @@ class Search:
         others = []
         for index, token in enumerate([*result.tokens, None]):
             end_log_prob, tokens, log_probs = self._next[result.tokens[:index]]
-            best = map(NextToken, tokens[: MAX_OTHER_TOKENS + 1], log_probs)
+            best = map(NextToken, tokens, log_probs)
             ordered = sorted([NextToken(None, end_log_prob), *best], key=lambda each: -each.log_prob)
             others.append([each for each in ordered if each.token != token][:MAX_OTHER_TOKENS])
         return others

@@ -32,8 +32,8 @@ def test_run_events_tell_alerts_and_ends_once() -> None:
     writer.state(RunState.PAUSED, Hold(5))
     writer.state(RunState.PAUSED, Hold(6, "", HoldReason.BREAKPOINT, "breakpoint kl > 8: kl is 9"))
     writer.flush()
-    said = [notice.sentence for notice in run_events.poll()]
-    assert said == ["vqa-1: the loss is not a number", "vqa-1: breakpoint kl > 8: kl is 9, after step 6"]
+    sentences = [notice.sentence for notice in run_events.poll()]
+    assert sentences == ["vqa-1: the loss is not a number", "vqa-1: breakpoint kl > 8: kl is 9, after step 6"]
     assert run_events.poll() == []
     writer.state(RunState.FAILED, "out of memory")
     writer.close()

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from looptop.tui.actions.action import HELP, Action
+from looptop.tui.actions.run_controls import run_control
 
 CURATION_ACTIONS = {
     "curation": (
         Action("relabel", "enter", "other answer", "Give the question another answer.", changes=True, shown="⏎"),
         Action("drop", "x", "leave out", "Leave the question out of training.", changes=True),
         Action("restore", "u", "undo", "Undo your change to the question.", changes=True),
-        Action(
-            "command('pause')",
-            "space",
-            "pause/continue",
-            "Pause the run after the current step, or continue it.",
-            changes=True,
-        ),
+        run_control("pause", "space", palette=False),
         Action(
             "search", "slash", "filter", 'Filter: loss>2 confidence<30% answer:red edited -"some words".', shown="/"
         ),

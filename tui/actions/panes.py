@@ -335,7 +335,7 @@ PANES = {
 
 
 def pane_of(node: DOMNode | None) -> Pane | None:
-    """What is said of a widget or a screen; None if nothing is."""
+    """The text about a widget or a screen; None if there is none."""
     while node is not None:
         pane = PANES.get(node.id or "") or PANES.get(type(node).__name__)
         if pane is not None:

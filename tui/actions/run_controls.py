@@ -23,15 +23,16 @@ _CONTROLS = {
 _FOR_LIVE_RUNS = {f"command('{name}')" for name in ("pause", "step", "checkpoint", "stop")}
 
 
-def run_control(command: str, keys: str, **different: Any) -> Action:
-    """The action that drives a run by one command, in the palette too.
+def run_control(command: str, keys: str, *, palette: bool = True, **different: Any) -> Action:
+    """The action that drives a run by one command.
 
     Args:
         command: As in `RunControls.perform`.
         keys: As in `Action`.
+        palette: As in `Action`.
         **different: Fields of `Action` that are different on this screen.
     """
-    return replace(_CONTROLS[command], name=f"command('{command}')", keys=keys, palette=True, **different)
+    return replace(_CONTROLS[command], name=f"command('{command}')", keys=keys, palette=palette, **different)
 
 
 def does_nothing(action: str, live: bool | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from looptop.engine.text import counted
 from looptop.tui.ask.folder_source import FolderSource
 from looptop.tui.ask.image_rows import Rows
 from looptop.tui.ask.image_search import ImageSearch
@@ -43,7 +44,7 @@ class ListState:
         """How many images there are or match, and what is being read."""
         shown, status = self.rows.images, self.source.status
         if self.chosen is None:
-            count = "1 image" if shown == 1 else f"{shown:,} images"
+            count = counted(shown, "image")
         elif isinstance(self.source, FolderSource):
             cut = f" of the first {self.source.searched:,}" if self.source.is_cut else ""
             count = f"{shown:,} found{cut}"

@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.text import visible_answer
+from looptop.engine.text import counted, visible_answer
 from looptop.tui.actions import bindings
 from looptop.tui.ask import entry_actions
 from looptop.tui.ask.many_answers import ManyAnswers, ManyState, ModelAnswers
@@ -336,12 +336,12 @@ class ManyQuestion(Overlay[str]):
 
     def _hint(self, question: str) -> Content:
         if question.strip():
-            text = f"enter asks{self._whom or ' it'} about {_counted(self._images, 'image')}"
+            text = f"enter asks{self._whom or ' it'} about {counted(self._images, 'image')}"
             text += "; an empty line asks the images' own questions" if self._own else ""
         elif self._own:
-            text = f"enter asks{self._whom} {_counted(self._own, 'question')} that the data has about these images"
+            text = f"enter asks{self._whom} {counted(self._own, 'question')} that the data has about these images"
         else:
-            text = f"type a question; the data has none about {_counted(self._images, 'image')}"
+            text = f"type a question; the data has none about {counted(self._images, 'image')}"
         return safe(text, "$text-muted")
 
     @on(Input.Submitted)
@@ -349,7 +349,3 @@ class ManyQuestion(Overlay[str]):
         question = event.value.strip()
         if question or self._own:
             self.dismiss(question)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' if count != 1 else ''}"

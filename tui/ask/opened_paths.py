@@ -22,7 +22,7 @@ MAX_NAMED = 3
 """The most paths that are named when they are not opened."""
 
 SHOWN_AFTER_SECONDS = 1.0
-"""After how many seconds it is said that paths are still being read."""
+"""After how many seconds a notice says that paths are still being read."""
 
 
 class OpenedPaths(NamedTuple):

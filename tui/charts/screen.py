@@ -23,6 +23,7 @@ from looptop.tui.plots.curves import FIRST
 from looptop.tui.plots.scales import position_text
 from looptop.tui.plots.spec import ChartSpec, Line
 from looptop.tui.plots.wall_layout import MinChartSize
+from looptop.tui.screen_names import MAIN_SCREENS
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.chart_controls import ChartControls
 from looptop.tui.screens.controls import RunControls
@@ -41,7 +42,7 @@ AXIS_WORDS = {"step": "", "epoch": "by epoch", "time": "by training time, withou
 
 
 class ChartsScreen(MainScreen):
-    """The charts; the Runs screen opens them, and esc goes back to it."""
+    """The charts; esc goes back to the screen that they were opened from."""
 
     CSS_PATH = ["../styles/chart.tcss", "../styles/charts.tcss"]  # noqa: RUF012
     KEY_CONTEXTS = SCREENS["charts"].contexts
@@ -90,7 +91,7 @@ class ChartsScreen(MainScreen):
             runs: The runs.
             origin: The screen from which they were opened, to which esc goes back.
         """
-        if any(origin == name for name, _, _ in TopBar.SCREENS):
+        if origin in MAIN_SCREENS:
             self._origin = origin
             self.query_one(TopBar).highlight(origin)
         if tuple(runs) != self._reader.runs:

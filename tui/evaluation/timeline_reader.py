@@ -8,9 +8,10 @@ from typing import Literal, TypeAlias, get_args
 from msgspec import Struct
 
 from looptop.engine.journal.answer_outcomes import SampleKey, read_outcomes
+from looptop.engine.journal.decode import result_step
 from looptop.engine.journal.reader import AnswerSample, Journal
 from looptop.engine.journal.records import RunState
-from looptop.engine.runs.folder import RunFolder, result_step
+from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.breakdown import Breakdown, TypeAccuracy, read_breakdowns
 
 ACCURACY = "eval_accuracy"

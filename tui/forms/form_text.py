@@ -9,6 +9,7 @@ from textual.content import Content
 from looptop.engine.config.catalogue import PRESET, Setting
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine.free_memory import bytes_text
+from looptop.engine.text import counted
 from looptop.tui.forms.draft import Draft
 from looptop.tui.text import safe
 
@@ -57,7 +58,7 @@ def about_text(draft: Draft, estimate: EstimateReply | None) -> Content:
         estimate: What the estimating process has said so far; None before it has said anything.
     """
     count = sum(draft.differs(setting.key) for setting in draft.settings)
-    differs = "nothing changed" if not count else f"{count} setting{'s' if count > 1 else ''} changed"
+    differs = "nothing changed" if not count else f"{counted(count, 'setting')} changed"
     lines = [safe(f"{draft.text(PRESET)}: {differs}", "$text-muted")]
     if draft.config is None:
         return Content("\n").join([*lines, Content(""), safe("unknown while a value is invalid", "$text-muted")])
@@ -80,7 +81,7 @@ def about_text(draft: Draft, estimate: EstimateReply | None) -> Content:
 def _data_lines(estimate: EstimateReply) -> list[Content]:
     lines = [_title("Data")] if estimate.splits or estimate.left_out else []
     for split in estimate.splits:
-        images = f" on {split.images:,} image{'s' * (split.images > 1)}" if split.images else ""
+        images = f" on {counted(split.images, 'image')}" if split.images else ""
         lines.append(_line(split.name, f"{split.rows:,}{images}"))
     lines += [safe(f"! {kind}: {text}", "$text-warning") for kind, text in estimate.left_out]
     return lines

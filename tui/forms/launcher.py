@@ -131,7 +131,7 @@ class Launcher:
 
         Args:
             run_id: The id.
-            unless: Called when the run is found; returns whether it is to be shown no more.
+            unless: Called when the run is found; returns whether to leave it unshown.
         """
         if run_id is not None:
             self._screen.services.fetch(

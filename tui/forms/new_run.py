@@ -16,6 +16,7 @@ from looptop.engine import config as configuration
 from looptop.engine.config import RunConfig
 from looptop.engine.config.catalogue import PRESET
 from looptop.engine.errors import LooptopError
+from looptop.engine.text import counted
 from looptop.tui.actions import bindings
 from looptop.tui.forms import form_text
 from looptop.tui.forms.draft import Draft
@@ -171,8 +172,7 @@ class NewRunForm(Vertical):
             edits: The number of edits.
         """
         if edits and like == self.like:
-            count = f"{edits:,} edit{'s' if edits > 1 else ''}"
-            self._set_origin(f"New run, like {run_id}, with {count} of its questions", like)
+            self._set_origin(f"New run, like {run_id}, with {counted(edits, 'edit')} of its questions", like)
 
     def started(self) -> None:
         """Clears the message: the run has started. The next one keeps the settings, and is like no other run."""

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.journal.decode import result_step
 from looptop.engine.journal.reader import Journal, Outline, Point, Series
 from looptop.engine.journal.records import RunState
 from looptop.engine.journal.step_axis import STEPS_ONLY, StepAxis, Unit
 from looptop.engine.runs.alerts import QUESTION_ONLY
-from looptop.engine.runs.folder import RunFolder, result_step
+from looptop.engine.runs.folder import RunFolder
 from looptop.tui.plots.chart_data import Level
 from looptop.tui.plots.composing import RunCurves
 from looptop.tui.plots.view import Span, View

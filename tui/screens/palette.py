@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 2.0
 """How long a screen that is opened for a command may take to be ready for it."""
 
+SOON_READY = {"ask", "train", "runs"}
+"""Key contexts of screens where an action that cannot be done yet soon can."""
+
 HELP_SCORE, HERE_FACTOR = 0.1, 1.5
 """The score of a command whose sentence has the words, and what counts in favour of one that works here."""
 
@@ -58,7 +61,7 @@ class Command(NamedTuple):
     def refusal(self) -> str:
         """Why it cannot be done."""
         where = KEY_CONTEXTS[self.context]
-        if where in (each.title for each in SCREENS.values()):
+        if self.context in SOON_READY:
             return f"{where} is not ready for “{self.action.label}” yet; try again in a moment"
         prefix = f"{SCREENS[self.screen_name].title}: " if self.screen_name else ""
         return f"{prefix}“{self.action.label}” works only {where[0].lower()}{where[1:]}; open that first"
@@ -88,9 +91,9 @@ class Commands(Provider):
 def commands_of(screen: Screen[Any]) -> Iterator[Command]:
     """The commands that work on a screen, then those that need something else to be open, on this or another one."""
     here = ("app", *key_contexts_of(screen))
-    places = [(context, "") for context in here]
-    places += [(context, name) for name, each in SCREENS.items() for context in each.contexts]
-    for context, name in places:
+    contexts = [(context, "") for context in here]
+    contexts += [(context, name) for name, each in SCREENS.items() for context in each.contexts]
+    for context, name in contexts:
         if name and context in here and screen.app.current_mode == name:
             continue
         for action in actions_of([context]):
@@ -112,14 +115,15 @@ async def _run(app: App[Any], command: Command) -> None:
         end = time.monotonic() + SETTLE_SECONDS
     if command.screen_name:
         await services.action_go(command.screen_name)
-    while not await _is_done(app, command.action):
+    while not await _try_action(app, command.action):
         if time.monotonic() >= end:
             services.show_notice(command.refusal, "warning")
             return
         await asyncio.sleep(0.05)
 
 
-async def _is_done(app: App[Any], action: Action) -> bool:
+async def _try_action(app: App[Any], action: Action) -> bool:
+    """Does the action where its key is; false if that is nowhere, or it cannot be done now."""
     screen = app.screen_stack[0]
     path = screen.focused.ancestors_with_self if screen.focused is not None else ()
     for node in (*path, *screen.walk_children(), screen, app):

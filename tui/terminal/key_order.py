@@ -27,7 +27,7 @@ MAX_ROUNDS = 6
 """How many rounds of messages, each set off by the round before, a key may cause before the next key acts."""
 
 WORK_TIMEOUT = 0.5
-"""The same for what a key has read from files: a disk that does not answer holds up no key for longer."""
+"""Seconds that the next key waits for what a key reads from files: a disk that does not answer holds it up so long."""
 
 LEAVE_KEYS = {key for action in actions_of(["app"]) if action.name == "leave_now" for key in action.keys.split(",")}
 

@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder, RunState
-from looptop.engine.text import visible, visible_answer
+from looptop.engine.text import counted, visible, visible_answer
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
@@ -202,7 +202,7 @@ class QuestionsPage(Overlay[None]):
         words = [f"{len(questions):,} questions"]
         if self._filter is not None:
             words.append(f"{len(rows):,} shown")
-        words.append(f"{epochs:,} epoch{'s' if epochs != 1 else ''}" if epochs else "no epoch is complete yet")
+        words.append(counted(epochs, "epoch") if epochs else "no epoch is complete yet")
         if edited:
             words.append(f"{edited - dropped:,} with another answer, {dropped:,} left out")
         lines = [safe(" · ".join(words)), self._edit_hint()]

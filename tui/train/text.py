@@ -7,8 +7,9 @@ from typing import Any
 
 from textual.content import Content
 
+from looptop.engine.journal.decode import result_step
 from looptop.engine.runs.alerts import QUESTION_ONLY
-from looptop.engine.runs.folder import RunState, result_step
+from looptop.engine.runs.folder import RunState
 from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.engine.text import visible_answer
 from looptop.tui.run_text import COLOURS, state_word

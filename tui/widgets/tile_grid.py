@@ -50,7 +50,7 @@ class TileGrid:
             self.view.scroll_to(y=top + height - seen, animate=False, immediate=True)
 
     def refresh_rows_of(self, indexes: Iterable[int]) -> None:
-        """Draws the rows of these tiles again."""
+        """Redraws the rows of these tiles."""
         width, seen = self.view.size
         for row in {index // self.columns for index in indexes}:
             top = row * self.row_height - self.view.scroll_offset.y

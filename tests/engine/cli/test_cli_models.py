@@ -252,7 +252,7 @@ def test_a_model_or_device_that_does_not_exist(capsys: Capture, image: str, word
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_is_said_before_a_model_is_loaded(
+def test_what_cannot_work_is_refused_before_a_model_is_loaded(
     capsys: Capture, image: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load() -> NoReturn:
