@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,24 @@ def test_an_import_against_the_order_breaks_its_contract(
     done = lint_imports(tmp_path)
     assert done.returncode == 1
     assert f"{contract} BROKEN" in " ".join(done.stdout.split())
+
+
+def test_what_tests_share_is_in_no_test_and_in_no_script() -> None:
+    """Builders are in `tests/factories`, helpers beside the tests that use them."""
+    imports = [
+        f"{file.relative_to(ROOT)} imports {name}"
+        for file in (ROOT / "tests").rglob("*.py")
+        for name in imported_modules(ast.parse(file.read_text("utf-8")))
+        if name.rpartition(".")[2].startswith("test_")
+        or (name.startswith("scripts") and ROOT / "tests" / "scripts" not in file.parents)
+    ]
+    assert imports == []
+
+
+def imported_modules(tree: ast.Module) -> Iterator[str]:
+    """Modules that are imported by their whole names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""

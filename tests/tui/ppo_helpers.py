@@ -9,14 +9,9 @@ from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.app import LooptopApp
 from looptop.tui.ppo.screen import PpoScreen
-from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import shown, until
 
 SIZE = (120, 40)
-
-
-def make(answers: QuickAnswers) -> LooptopApp:
-    return LooptopApp(make_process=lambda: answers)
 
 
 async def go(pilot: Any, run: RunFolder | None = None, level: str = "run") -> PpoScreen:

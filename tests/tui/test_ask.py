@@ -22,25 +22,16 @@ from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer import AnswerView
 from looptop.tui.ask.image_list import ImageList
 from looptop.tui.ask.screen import AskScreen
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers, answer_of
+from tests.tui.ask_helpers import ask
 from tests.tui.conftest import shown, until
 
 SIZE = (120, 40)
 
 
-def make(answers: QuickAnswers) -> LooptopApp:
-    return LooptopApp(make_process=lambda: answers)
-
-
-async def ask(pilot: Any, question: str) -> None:
-    field = pilot.app.screen.query_one("#question", Input)
-    field.focus()
-    field.value = question
-    await pilot.press("enter")
-
-
 async def test_it_opens_on_ask_with_the_first_image_and_what_may_be_asked(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "0.png · the image" in shown(app))
         text = shown(app)
@@ -50,14 +41,14 @@ async def test_it_opens_on_ask_with_the_first_image_and_what_may_be_asked(answer
 
 
 async def test_the_model_is_loaded_before_anything_is_asked(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "model: bundled · ready" in shown(app))
         assert [(request.model, request.image) for request in answers.asked] == [("bundled", "")]
 
 
 async def test_an_answer_comes_with_confidence_candidates_tokens_and_the_truth(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what is the color of the shape?")
         await until(pilot, lambda: "confidence" in shown(app))
@@ -77,7 +68,7 @@ async def test_other_tokens_stand_beside_those_of_the_answer(answers: QuickAnswe
     )
     answer = msgspec.structs.replace(answer_of("red"), tokens=[red, TokenProbability("<end>", 0.94)])
     answers.answer = lambda request: AskReply(id=request.id, answer=answer)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=size) as pilot:
         await ask(pilot, "what is the color of the shape?")
         await until(pilot, lambda: "or crimson" in shown(app))
@@ -90,7 +81,7 @@ async def test_other_tokens_stand_beside_those_of_the_answer(answers: QuickAnswe
 
 
 async def test_earlier_questions_stay_and_are_shown_again_with_their_image(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "first?")
         await until(pilot, lambda: "confidence" in shown(app))
@@ -107,7 +98,7 @@ async def test_earlier_questions_stay_and_are_shown_again_with_their_image(answe
 
 
 async def test_printable_keys_type_in_the_question_and_work_outside_it(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         field = app.screen.query_one("#question", Input)
         await pilot.press("a", "2", "q", "question_mark", "slash", "d")
@@ -125,7 +116,7 @@ async def test_printable_keys_type_in_the_question_and_work_outside_it(answers: 
 
 @pytest.mark.parametrize("key", ["2", "3", "4", "question_mark"])
 async def test_the_keys_of_the_top_line_work_at_once(answers: QuickAnswers, key: str) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press(key)
         await until(pilot, lambda: app.current_mode != "ask" or "Choose the model that answers" in shown(app))
@@ -133,7 +124,7 @@ async def test_the_keys_of_the_top_line_work_at_once(answers: QuickAnswers, key:
 
 @pytest.mark.parametrize("follow_up", ["what colour is it", "query: why?", "4 of them?", "door"])
 async def test_what_is_typed_after_an_answer_is_the_next_question(answers: QuickAnswers, follow_up: str) -> None:
-    app = make(answers)
+    app = make_app(answers)
     names = {" ": "space", ":": "colon", "?": "question_mark"}
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("enter", *"first", "enter")
@@ -144,7 +135,7 @@ async def test_what_is_typed_after_an_answer_is_the_next_question(answers: Quick
 
 
 async def test_enter_that_is_held_asks_once(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     answers.answer = lambda request: AskReply(id=request.id, status="loading")
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("a", *"what", "enter", "enter", "enter")
@@ -153,7 +144,7 @@ async def test_enter_that_is_held_asks_once(answers: QuickAnswers) -> None:
 
 
 async def test_quitting_asks_only_where_a_question_was_not_asked(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "first?")
         await until(pilot, lambda: "confidence" in shown(app))
@@ -168,7 +159,7 @@ async def test_quitting_asks_only_where_a_question_was_not_asked(answers: QuickA
 
 
 async def test_f1_helps_in_a_field_and_the_question_mark_outside(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("f1")
         await until(pilot, lambda: "Choose the model that answers" in shown(app))
@@ -179,7 +170,7 @@ async def test_f1_helps_in_a_field_and_the_question_mark_outside(answers: QuickA
 
 @pytest.mark.parametrize("key", ["q", "ctrl+c", "ctrl+q"])
 async def test_quitting(answers: QuickAnswers, key: str) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: answers.asked)
         await pilot.press("escape", key)
@@ -188,14 +179,14 @@ async def test_quitting(answers: QuickAnswers, key: str) -> None:
 
 
 async def test_ctrl_c_leaves_from_within_a_field(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("h", "ctrl+c")
         await until(pilot, lambda: app._exit)
 
 
 async def test_an_empty_question_is_one_sentence(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "   ")
         await until(pilot, lambda: "type a question first" in shown(app))
@@ -207,7 +198,7 @@ async def test_an_empty_question_is_one_sentence(answers: QuickAnswers) -> None:
     ["[/b]", "[b]bold", "[@click=app.quit]x[/]", "\x1b]0;evil\x07\x1b[2J", "形状是什么", "a\u202eb", "[" * 500],
 )
 async def test_text_from_outside_is_shown_letter_by_letter(answers: QuickAnswers, text: str) -> None:
-    app = make(answers)
+    app = make_app(answers)
     answers.answer = lambda request: AskReply(id=request.id, answer=answer_of(text))
     async with app.run_test(size=(160, 48)) as pilot:
         await ask(pilot, text)
@@ -220,7 +211,7 @@ async def test_text_from_outside_is_shown_letter_by_letter(answers: QuickAnswers
 
 
 async def test_an_empty_answer_is_drawn_as_empty(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     answers.answer = lambda request: AskReply(id=request.id, answer=answer_of(""))
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
@@ -229,7 +220,7 @@ async def test_an_empty_answer_is_drawn_as_empty(answers: QuickAnswers) -> None:
 
 
 async def test_an_error_is_a_sentence_and_the_app_goes_on(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     answers.answer = lambda request: AskReply(id=request.id, error="the image [/x] is \x1b empty")
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
@@ -240,7 +231,7 @@ async def test_an_error_is_a_sentence_and_the_app_goes_on(answers: QuickAnswers)
 
 
 async def test_a_question_of_ten_thousand_characters(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "why " * 2500)
         await until(pilot, lambda: "confidence" in shown(app))
@@ -253,7 +244,7 @@ async def test_a_question_of_ten_thousand_characters(answers: QuickAnswers) -> N
     ["what shape\nis in\r\n\nthe image?\n", "what shape\ris in\rthe image?", "what\tshape\a is\nin the\x9b image?"],
 )
 async def test_pasted_lines_are_one_question(answers: QuickAnswers, text: str, focus: str) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         app.screen.query_one(f"#{focus}").focus()
         app.post_message(events.Paste(text))
@@ -279,7 +270,7 @@ async def test_a_bad_image_is_one_sentence(
 ) -> None:
     path = tmp_path / "bad.png"
     make_file(path)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("escape", "o")
         await until(pilot, lambda: app.screen.query("#path"))
@@ -295,7 +286,7 @@ def middle(screen: str) -> list[str]:
 
 
 async def test_suggestions_fill_the_question(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         field = app.screen.query_one("#question", Input)
         await pilot.press("a", "down")
@@ -307,7 +298,7 @@ async def test_suggestions_fill_the_question(answers: QuickAnswers) -> None:
 
 
 async def test_a_suggestion_is_filled_in_by_a_click(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "what is the color of the triangle?" in shown(app))
         lines = shown(app).splitlines()
@@ -320,7 +311,7 @@ async def test_a_suggestion_is_filled_in_by_a_click(answers: QuickAnswers) -> No
 
 
 async def test_an_answer_that_comes_after_another_image_was_chosen_ends_the_waiting(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     answers.answer = lambda request: AskReply(id=request.id, status="loading")
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "first?")
@@ -335,7 +326,7 @@ async def test_an_answer_that_comes_after_another_image_was_chosen_ends_the_wait
 
 
 async def test_another_model_answers(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: answers.asked)
         await pilot.press("escape", "m")
@@ -350,7 +341,7 @@ async def test_another_model_answers(answers: QuickAnswers) -> None:
 
 
 async def test_an_answer_stands_under_the_model_that_gave_it(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     names = iter(["vqa-2", "vqa-3:checkpoint-[b]40"])
 
     def answer(request: AskRequest) -> AskReply:
@@ -396,7 +387,7 @@ async def test_what_is_left_for_other_answers_is_said(
         answer_of("answer-0", confidences[0]), raw_confidence=confidences[0], candidates=candidates, exact=exact
     )
     answers.answer = lambda request: AskReply(id=request.id, answer=answer)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
         await until(pilot, lambda: "answer-1" in shown(app))
@@ -412,7 +403,7 @@ async def test_small_candidates_are_not_zero_and_sure_ones_are_not_certain(answe
         answer_of("circle", 0.99999), raw_confidence=1.0, candidates=candidates, tokens=answer_of("circle").tokens
     )
     answers.answer = lambda request: AskReply(id=request.id, answer=answer)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
         await until(pilot, lambda: "circle  >99.9% confidence" in shown(app))
@@ -420,7 +411,7 @@ async def test_small_candidates_are_not_zero_and_sure_ones_are_not_certain(answe
 
 
 async def test_a_key_changes_between_calibrated_and_raw_confidence(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
         await until(pilot, lambda: "red  75.0% confidence" in shown(app))
@@ -436,7 +427,7 @@ async def test_a_model_without_notes_says_that_its_confidence_is_raw_and_what_is
 ) -> None:
     answer = msgspec.structs.replace(answer_of("red", 0.9), calibrated=False, not_judged=list(Check))
     answers.answer = lambda request: AskReply(id=request.id, answer=answer)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
         await until(pilot, lambda: "red  90.0% raw confidence" in shown(app))
@@ -451,7 +442,7 @@ async def test_doubts_stand_beside_the_answer(answers: QuickAnswers, size: tuple
     doubts: list[Doubt] = [UnknownWords(["wug", "[b]zorp"]), UnfamiliarImage(0.614, 0.318)]
     answer = msgspec.structs.replace(answer_of("red"), doubts=doubts)
     answers.answer = lambda request: AskReply(id=request.id, answer=answer)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=size) as pilot:
         await ask(pilot, "what?")
         await until(pilot, lambda: "75.0%" in shown(app))
@@ -467,7 +458,7 @@ async def test_doubts_stand_beside_the_answer(answers: QuickAnswers, size: tuple
 async def test_nothing_is_cut_off_at_any_size(answers: QuickAnswers, size: tuple[int, int]) -> None:
     answer = msgspec.structs.replace(answer_of("red"), not_judged=list(Check))
     answers.answer = lambda request: AskReply(id=request.id, answer=answer)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=size) as pilot:
         await ask(pilot, "what is the color of the shape?")
         await until(pilot, lambda: "confidence" in shown(app))

@@ -19,10 +19,13 @@ from looptop.engine.vqa.image_sources import ImageEntry
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer import AnswerView
 from looptop.tui.ask.history import History
-from tests.engine.asked.test_store import damaged, entry
+from tests.factories.apps import make_app
+from tests.factories.asked import damaged, entry
 from tests.factories.quick_answers import QuickAnswers
+from tests.tui.ask_helpers import ask
 from tests.tui.conftest import shown, until
-from tests.tui.test_ask import SIZE, ask, make
+
+SIZE = (120, 40)
 
 
 def earlier(*entries: Any) -> None:
@@ -38,7 +41,7 @@ async def open_history(pilot: Any, app: LooptopApp, text: str) -> None:
 
 async def test_questions_of_an_older_session_are_in_the_list_and_offered_again(answers: QuickAnswers) -> None:
     earlier(entry("how many?", "three", model="vqa-3", truths=("two",)))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=(160, 40)) as pilot:
         await until(pilot, lambda: "how many?" in shown(app))
         line = next(line for line in shown(app).splitlines() if "how many?" in line)
@@ -49,7 +52,7 @@ async def test_questions_of_an_older_session_are_in_the_list_and_offered_again(a
 
 
 async def test_leaving_loses_nothing_and_asks_nothing(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what is the color of the shape?")
         await until(pilot, lambda: "Earlier questions · 1" in shown(app))
@@ -68,7 +71,7 @@ async def test_leaving_loses_nothing_and_asks_nothing(answers: QuickAnswers) -> 
 async def test_the_list_is_filtered_and_enter_shows_the_answer_again(answers: QuickAnswers, picture: Path) -> None:
     mine = msgspec.structs.replace(entry("is it sure?", "no", confidence=0.3), image=picture)
     earlier(entry("how many?", "three"), mine, entry("what else?", "four"))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await open_history(pilot, app, "how many?")
         await pilot.press("slash", *"confidence<0.5", "enter")
@@ -83,7 +86,7 @@ async def test_the_list_is_filtered_and_enter_shows_the_answer_again(answers: Qu
 
 async def test_esc_closes_the_filter_from_the_list_and_from_its_field(answers: QuickAnswers) -> None:
     earlier(entry("how many?", "three"), entry("what else?", "four"))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await open_history(pilot, app, "how many?")
         for keys in (("enter",), ()):
@@ -98,7 +101,7 @@ async def test_esc_closes_the_filter_from_the_list_and_from_its_field(answers: Q
 async def test_the_history_of_the_image_on_display(answers: QuickAnswers, picture: Path) -> None:
     mine = msgspec.structs.replace(entry("is it sure?", "no"), image=picture)
     earlier(entry("how many?", "three"), mine)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "how many?" in shown(app))
         app.show_images("mine", [ImageEntry(picture)])
@@ -114,7 +117,7 @@ async def test_the_history_of_the_image_on_display(answers: QuickAnswers, pictur
 
 async def test_an_answer_is_marked_and_corrected(answers: QuickAnswers) -> None:
     earlier(entry("how many?", "three"), entry("what shape?", "square"))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await open_history(pilot, app, "how many?")
         await pilot.press("t", "r")
@@ -132,7 +135,7 @@ async def test_an_answer_is_marked_and_corrected(answers: QuickAnswers) -> None:
 
 
 async def test_the_answer_on_display_is_marked_and_copied(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     copied: list[str] = []
     app.copy_to_clipboard = copied.append  # type: ignore[method-assign, assignment]
     async with app.run_test(size=SIZE, notifications=True) as pilot:
@@ -150,7 +153,7 @@ async def test_the_answer_on_display_is_marked_and_copied(answers: QuickAnswers)
 
 async def test_what_the_filter_shows_is_exported(answers: QuickAnswers, home: Path) -> None:
     earlier(entry("how many?", "three"), entry("what, exactly?", "a\nb", model="vqa-3"))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await open_history(pilot, app, "how many?")
         await pilot.press("E", "enter")
@@ -172,7 +175,7 @@ async def test_what_a_person_judged_is_exported_as_training_data(
         entry("how many?", "three"), image=picture, judgement=Judgement(False, "two"), time=2.0
     )
     earlier(corrected, entry("what shape?"))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await open_history(pilot, app, "how many?")
         await pilot.press("E", "down", "down", "enter")
@@ -186,7 +189,7 @@ async def test_who_only_looks_sees_the_history_and_changes_nothing(
 ) -> None:
     earlier(entry("how many?", "three"))
     monkeypatch.setenv("LOOPTOP_READONLY", "1")
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await open_history(pilot, app, "how many?")
         await pilot.press("t")
@@ -202,7 +205,7 @@ async def test_who_only_looks_sees_the_history_and_changes_nothing(
 
 async def test_a_damaged_history_is_one_sentence_and_asking_goes_on(answers: QuickAnswers, home: Path) -> None:
     damaged(home / NAME)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await until(
             pilot, lambda: [each for each in app._notifications if "questions and answers are not kept" in each.message]
@@ -215,7 +218,7 @@ async def test_a_damaged_history_is_one_sentence_and_asking_goes_on(answers: Qui
 
 async def test_only_the_rows_on_the_screen_are_read(answers: QuickAnswers) -> None:
     earlier(*(entry(f"question {number}?") for number in range(1000)))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await open_history(pilot, app, "question 999?")
         history = app.screen.query_one(History)

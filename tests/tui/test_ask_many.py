@@ -6,26 +6,24 @@ import csv
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from PIL import Image
 from textual.widgets import Input
 
 from looptop.engine.asked.many import ImageQuestion, new_entry
 from looptop.engine.asked.questions import AskedQuestions
 from looptop.engine.asked.records import Entry
 from looptop.engine.helpers.answers import AskReply, BatchAnswer, BatchRequest
-from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
+from looptop.engine.vqa.image_sources import ImageEntry
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask import many_answers
 from looptop.tui.ask.many_page import ManyPage
+from tests.factories.image_lists import image_list
 from tests.factories.quick_answers import QuickAnswers, answer_of
+from tests.tui.ask_helpers import ask, column, open_many
 from tests.tui.conftest import shown, until
-from tests.tui.test_ask import ask
 
 SIZE = (120, 40)
-COLOURS = ("red", "green", "blue", "red", "teal")
 
 
 class BatchAnswers(QuickAnswers):
@@ -68,39 +66,7 @@ def answers() -> BatchAnswers:
 
 @pytest.fixture
 def images(tmp_path: Path) -> list[ImageEntry]:
-    """Five images named after their colours, each with two questions, and a damaged one."""
-    entries = []
-    for number, colour in enumerate(COLOURS):
-        path = tmp_path / f"{number}-{colour}.png"
-        Image.new("RGB", (8, 8), colour).save(path)
-        entries.append(
-            ImageEntry(
-                path,
-                questions=(
-                    AskedQuestion("what colour?", (colour if number else "pink",)),
-                    AskedQuestion("why?", ("no",)),
-                ),
-            )
-        )
-    (tmp_path / "5-bad.png").write_bytes(b"bad")
-    return [*entries, ImageEntry(tmp_path / "5-bad.png")]
-
-
-async def open_many(pilot: Any, app: LooptopApp, images: Sequence[ImageEntry], question: str = "What colour") -> None:
-    """Makes the images the list, and begins a table."""
-    app.show_images("my images", images)
-    await until(pilot, lambda: "0-red.png · the image" in shown(app))
-    await pilot.press("A")
-    await until(pilot, lambda: app.screen.query("#many-question"))
-    app.screen.query_one("#many-question", Input).value = question
-    await pilot.pause()
-    await pilot.press("enter")
-    await until(pilot, lambda: isinstance(app.screen, ManyPage))
-
-
-def column(app: LooptopApp, at: str) -> list[str]:
-    """The image names on display, in order."""
-    return [word for line in shown(app).splitlines() for word in line.split() if word.endswith(at)]
+    return image_list(tmp_path)
 
 
 async def test_one_question_about_all_images_fills_a_table(answers: BatchAnswers, images: list[ImageEntry]) -> None:

@@ -23,15 +23,12 @@ from looptop.tui.ask.gallery import Gallery
 from looptop.tui.ask.image_list import ImageList
 from looptop.tui.ask.image_panel import ImagePanel
 from looptop.tui.ask.path_question import completion
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import shown, until
 
 SIZE = (120, 40)
 KEYS = {" ": "space", ":": "colon", "/": "slash", "<": "less_than_sign", "%": "percent_sign", "_": "underscore"}
-
-
-def make(answers: QuickAnswers) -> LooptopApp:
-    return LooptopApp(make_process=lambda: answers)
 
 
 async def type_in(pilot: Any, text: str) -> None:
@@ -77,7 +74,7 @@ async def test_another_screen_gives_the_images_of_the_list(answers: QuickAnswers
     second = picture.with_name("second.png")
     second.write_bytes(picture.read_bytes())
     asked = AskedQuestion("how many dogs?", ("2", "3", "2"), "how many", "number")
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("2")
         await until(pilot, lambda: app.current_mode == "train")
@@ -92,7 +89,7 @@ async def test_another_screen_gives_the_images_of_the_list(answers: QuickAnswers
 
 
 async def test_a_folder_is_a_tree_in_natural_order_with_its_path_and_count(answers: QuickAnswers, folder: Path) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("f")
         await until(pilot, lambda: "img_10.png" in shown(app))
@@ -125,7 +122,7 @@ async def test_a_folder_of_ten_thousand_images_is_shown_whole(
     for number in range(10_000):
         (folder / f"img_{number}.png").touch()
     monkeypatch.chdir(folder)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("f")
         await until(pilot, lambda: "10,000 images" in subtitle(app))
@@ -142,7 +139,7 @@ async def test_a_folder_of_ten_thousand_images_is_shown_whole(
 
 @pytest.mark.parametrize("kind", ["gone", "empty"])
 async def test_a_folder_without_images_says_why(answers: QuickAnswers, tmp_path: Path, kind: str) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         if kind == "empty":
             (tmp_path / "empty").mkdir()
@@ -157,7 +154,7 @@ async def test_a_folder_without_images_says_why(answers: QuickAnswers, tmp_path:
 
 
 async def test_folders_open_by_a_click(answers: QuickAnswers, folder: Path) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("f")
         await until(pilot, lambda: "▸ closed" in shown(app))
@@ -171,7 +168,7 @@ async def test_folders_open_by_a_click(answers: QuickAnswers, folder: Path) -> N
 
 
 async def test_the_filter_narrows_the_images(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("slash")
         await until(pilot, lambda: app.focused is not None and app.focused.id == "image-filter")
@@ -193,7 +190,7 @@ async def test_the_filter_narrows_the_images(answers: QuickAnswers) -> None:
 
 
 async def test_a_name_that_begins_as_typed_is_selected_first(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("slash")
         await type_in(pilot, "77")
@@ -204,7 +201,7 @@ async def test_a_name_that_begins_as_typed_is_selected_first(answers: QuickAnswe
 
 
 async def test_a_filter_that_is_wrong_is_a_sentence_and_keeps_the_images(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=(200, 60)) as pilot:
         await pilot.press("slash")
         await type_in(pilot, "split:")
@@ -216,7 +213,7 @@ async def test_a_filter_that_is_wrong_is_a_sentence_and_keeps_the_images(answers
 async def test_the_search_looks_into_closed_folders_and_shows_the_image_in_its_folder(
     answers: QuickAnswers, folder: Path
 ) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("f")
         await until(pilot, lambda: "▸ closed" in shown(app))
@@ -232,7 +229,7 @@ async def test_the_search_looks_into_closed_folders_and_shows_the_image_in_its_f
 async def test_the_bottom_line_has_the_keys_of_folders_and_of_a_filter_while_they_work(
     answers: QuickAnswers, folder: Path
 ) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         assert "parent folder" not in shown(app)
         await pilot.press("f")
@@ -246,7 +243,7 @@ async def test_the_bottom_line_has_the_keys_of_folders_and_of_a_filter_while_the
 async def test_right_and_wrong_are_those_of_the_model(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     known: dict[str, dict[tuple[Path, str], Outcome]] = {}
     monkeypatch.setattr(outcomes, "outcomes_of", lambda model: known.get(model, {}))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=(200, 60)) as pilot:
         image = panel(app).view.selected
         assert image is not None
@@ -264,7 +261,7 @@ async def test_right_and_wrong_are_those_of_the_model(answers: QuickAnswers, mon
 
 
 async def test_a_pasted_image_is_selected_in_its_folder(answers: QuickAnswers, folder: Path) -> None:
-    app = make(answers)
+    app = make_app(answers)
     field = "closed/deep/Zebra.png"
     async with app.run_test(size=SIZE) as pilot:
         for text in (f"'{folder / field}'", str(folder / "img_2.png"), (folder / "[b]odd.png").as_uri()):
@@ -285,7 +282,7 @@ async def test_a_pasted_image_is_selected_in_its_folder(answers: QuickAnswers, f
 async def test_several_pasted_paths_become_the_list_and_others_are_named(
     answers: QuickAnswers, folder: Path, where: str
 ) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         if where == "path":
             await pilot.press("o")
@@ -313,7 +310,7 @@ async def test_a_path_that_is_slow_to_read_holds_nothing_up_and_a_newer_one_repl
         return exists(path)
 
     monkeypatch.setattr(os.path, "lexists", lexists)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         paste(app, folder / "img_10.png")
         await until(pilot, lambda: any("img_10" in path for path in asked))
@@ -327,7 +324,7 @@ async def test_a_path_that_is_slow_to_read_holds_nothing_up_and_a_newer_one_repl
 
 
 async def test_what_only_begins_like_a_path_begins_a_question(answers: QuickAnswers, folder: Path) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         question = app.screen.query_one("#question", Input)
         for where in ("images", "question"):
@@ -341,7 +338,7 @@ async def test_what_only_begins_like_a_path_begins_a_question(answers: QuickAnsw
 
 
 async def test_a_folder_that_is_typed_or_dropped_becomes_the_list(answers: QuickAnswers, folder: Path) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("o")
         await until(pilot, lambda: app.screen.query("#path"))
@@ -374,7 +371,7 @@ def test_a_path_is_completed_as_far_as_it_is_clear(folder: Path) -> None:
 
 
 async def test_what_was_asked_about_lately_is_chosen_again(answers: QuickAnswers, folder: Path) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         paste(app, folder / "img_2.png")
         await until(pilot, lambda: "img_2.png · the image" in shown(app))
@@ -427,7 +424,7 @@ async def test_asking_a_run_offers_the_images_of_its_own_data(
     images = QuickImages({"train": [folder / "img_2.png"], "validation": [folder / "img_10.png"]})
     monkeypatch.setattr(run_source, "_make_process", lambda: images)
     run = RunFolder.create("vqa", {**preset_settings("tiny"), "data": {"source": str(folder)}})
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         app.ask_about(run.id)
         await until(pilot, lambda: f"data of {run.id}" in shown(app) and "img_10.png · the image" in shown(app))
@@ -446,7 +443,7 @@ async def test_asking_a_run_offers_the_images_of_its_own_data(
 
 async def test_asking_a_run_of_the_benchmark_keeps_the_list(answers: QuickAnswers) -> None:
     run = RunFolder.create("vqa", preset("tiny"))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         app.ask_about(f"{run.id}:checkpoint-20")
         await until(pilot, lambda: f"model: {run.id}" in shown(app))
@@ -463,7 +460,7 @@ async def test_data_that_cannot_be_read_is_a_sentence(
     )
     monkeypatch.setattr(run_source, "_make_process", lambda: images)
     run = RunFolder.create("vqa", {**preset_settings("tiny"), "data": {"source": str(folder)}})
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=(200, 60)) as pilot:
         app.ask_about(run.id)
         await until(pilot, lambda: "there is no data '[b]x'" in shown(app))
@@ -480,7 +477,7 @@ def preset_settings(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
 async def test_the_gallery_fills_the_screen_with_thumbnails(answers: QuickAnswers, size: tuple[int, int]) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=size) as pilot:
         await pilot.press("p")
         await until(pilot, lambda: "·" not in "".join(shown(app).splitlines()[2:-3]) and "3.png" in shown(app))
@@ -497,7 +494,7 @@ async def test_the_gallery_fills_the_screen_with_thumbnails(answers: QuickAnswer
 
 
 async def test_keys_and_mouse_move_in_the_gallery(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("p", "right", "down")
         gallery = app.screen.query_one(Gallery)
@@ -522,7 +519,7 @@ async def test_keys_and_mouse_move_in_the_gallery(answers: QuickAnswers) -> None
 
 async def test_a_broken_image_is_a_mark_with_its_reason(answers: QuickAnswers, folder: Path) -> None:
     (folder / "a broken.png").write_bytes(b"no image")
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("f")
         await until(pilot, lambda: "✗" in shown(app))
@@ -531,7 +528,7 @@ async def test_a_broken_image_is_a_mark_with_its_reason(answers: QuickAnswers, f
 
 
 async def test_folders_open_in_the_gallery(answers: QuickAnswers, folder: Path) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("f")
         await until(pilot, lambda: "▸ closed" in shown(app))

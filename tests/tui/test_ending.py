@@ -9,15 +9,15 @@ from looptop.tui.app import LooptopApp
 from looptop.tui.ask.screen import AskScreen
 from looptop.tui.train.screen import TrainScreen
 from looptop.tui.widgets.bars import TopBar
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import until
-from tests.tui.ppo_helpers import make
 
 
 async def test_no_screen_is_selected_once_the_app_has_let_go_of_all(
     answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test() as pilot:
         await pilot.press("2")
         await until(pilot, lambda: isinstance(app.screen, TrainScreen))
@@ -29,7 +29,7 @@ async def test_no_screen_is_selected_once_the_app_has_let_go_of_all(
 
 
 async def test_a_reply_that_comes_while_the_app_ends_is_dropped(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test() as pilot:
         await until(pilot, lambda: isinstance(app.screen, AskScreen) and app.screen.is_mounted)
         screen = app.screen

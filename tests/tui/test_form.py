@@ -27,6 +27,7 @@ from looptop.tui.forms.settings_table import ValueField
 from looptop.tui.ppo.screen import PpoScreen
 from looptop.tui.terminal import driver
 from looptop.tui.train.screen import TrainScreen
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.quick_estimates import KNOWN, QuickEstimates
 from tests.factories.vqa_runs import make_run
@@ -35,10 +36,6 @@ from tests.tui.form_helpers import form_of, put, under_cursor, wrong
 
 SIZE = (120, 40)
 SIZES = [(80, 24), (120, 40), (200, 60)]
-
-
-def make(answers: QuickAnswers) -> LooptopApp:
-    return LooptopApp(make_process=lambda: answers)
 
 
 async def go(pilot: Any, key: str = "2") -> None:
@@ -52,7 +49,7 @@ async def go(pilot: Any, key: str = "2") -> None:
 async def test_everything_that_can_be_set_is_there_at_any_size(
     answers: QuickAnswers, size: tuple[int, int], key: str, kind: str
 ) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=size) as pilot:
         await go(pilot, key)
         table = form_of(app).table
@@ -67,7 +64,7 @@ async def test_everything_that_can_be_set_is_there_at_any_size(
 
 
 async def test_arrows_move_and_choose_and_what_differs_is_marked(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         form = form_of(app)
@@ -86,7 +83,7 @@ async def test_arrows_move_and_choose_and_what_differs_is_marked(answers: QuickA
 
 
 async def test_the_search_finds_settings_by_what_they_do(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         table = form_of(app).table
@@ -99,7 +96,7 @@ async def test_the_search_finds_settings_by_what_they_do(answers: QuickAnswers) 
 
 
 async def test_a_value_is_typed_in_its_row(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         form = form_of(app)
@@ -130,7 +127,7 @@ async def test_a_setting_that_does_nothing_is_refused_at_its_row(
 ) -> None:
     started: list[RunConfig] = []
     monkeypatch.setattr(host, "launch", lambda config: started.append(config) or make_run(state=RunState.FINISHED))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         await put(pilot, "training.eval_steps", "20")
@@ -146,7 +143,7 @@ async def test_a_setting_that_does_nothing_is_refused_at_its_row(
 
 
 async def test_another_preset_keeps_what_was_changed(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         await put(pilot, "training.learning_rate", "3e-4")
@@ -158,7 +155,7 @@ async def test_another_preset_keeps_what_was_changed(answers: QuickAnswers) -> N
 
 
 async def test_the_toml_of_what_would_be_started_is_shown(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         await put(pilot, "training.learning_rate", "3e-4")
@@ -185,7 +182,7 @@ def an_editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> Non
 async def test_the_configuration_is_edited_in_an_editor_and_nothing_is_lost(
     answers: QuickAnswers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = make(answers)
+    app = make_app(answers)
     monkeypatch.setattr(LooptopApp, "suspend", lambda self: contextlib.nullcontext())
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
@@ -226,7 +223,7 @@ def test_the_editor_is_the_one_that_a_person_names(monkeypatch: pytest.MonkeyPat
 
 
 async def test_quitting_asks_where_a_form_is_half_filled(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         await put(pilot, "training.learning_rate", "3e-4")
@@ -241,7 +238,7 @@ async def test_quitting_asks_where_a_form_is_half_filled(answers: QuickAnswers) 
 
 @pytest.mark.parametrize("screen_key", ["2", "3"])
 async def test_the_form_takes_no_text_before_somebody_goes_into_it(answers: QuickAnswers, screen_key: str) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press(screen_key)
         await until(pilot, lambda: app.current_mode != "ask" and "no runs yet" in shown(app))
@@ -258,7 +255,7 @@ async def test_the_form_takes_no_text_before_somebody_goes_into_it(answers: Quic
 async def test_what_the_run_needs_is_shown_before_it_starts(
     answers: QuickAnswers, estimates: QuickEstimates, size: tuple[int, int]
 ) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=size) as pilot:
         await go(pilot)
         if size[0] < 110:
@@ -280,7 +277,7 @@ async def test_a_folder_without_a_table_is_refused_while_it_is_typed(
     answers: QuickAnswers, estimates: QuickEstimates
 ) -> None:
     estimates.reply = EstimateReply(error="/x holds no table; put one into it", key="data.source", status="ready")
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         await until(pilot, lambda: "✗ source" in shown(app) and "/x holds no table" in shown(app))
@@ -318,7 +315,7 @@ async def test_data_that_cannot_be_used_start_no_run_until_they_are_mended(
         host, "launch", lambda config, **_: started.append(config) or make_run(1, state=RunState.FINISHED)
     )
     estimates.reply = EstimateReply(error="no question can be used", key="data.source", status="ready")
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         await until(pilot, lambda: "no question can be used" in shown(app))
@@ -337,14 +334,14 @@ async def test_the_estimating_process_ends_once_nothing_changes(
     closed = asyncio.Event()
     monkeypatch.setattr(estimates, "close", closed.set)
     monkeypatch.setattr("looptop.tui.forms.new_run.ESTIMATOR_SECONDS", 0.01)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         await until(pilot, closed.is_set)
 
 
 async def test_the_list_of_runs_follows_them(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         await until(pilot, lambda: "no runs yet" in shown(app))
@@ -357,7 +354,7 @@ async def test_n_makes_a_form_with_the_settings_of_a_run_a_new_one_unless_they_w
 ) -> None:
     run = make_run()
     run.write_settings(to_dict(override(preset("tiny"), ["training.seed=5"])))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         for changed in (False, True):

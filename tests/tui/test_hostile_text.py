@@ -15,6 +15,7 @@ from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.screens.log import Log
 from looptop.tui.train.questions_page import QuestionsPage
 from looptop.tui.train.screen import TrainScreen
+from tests.factories.apps import make_app
 from tests.factories.hostile import acts, hostile_run
 from tests.factories.quick_answers import QuickAnswers
 from tests.tui import ppo_helpers
@@ -41,7 +42,7 @@ def layers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 @pytest.mark.usefixtures("layers")
 async def test_no_screen_shows_what_acts_on_the_terminal(answers: QuickAnswers) -> None:
     run = hostile_run(40)
-    app = ppo_helpers.make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await walk_ppo(app, pilot, run)
         await pilot.press("alt+4")

@@ -6,48 +6,44 @@ from pathlib import Path
 
 import pytest
 
-from looptop.tui.app import LooptopApp
 from looptop.tui.kept_state import FILE, MAX_RECENT, StateFile
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.support import eventually
 from tests.tui.conftest import until
 
 
-def make(answers: QuickAnswers) -> LooptopApp:
-    return LooptopApp(make_process=lambda: answers)
-
-
 async def test_the_theme_and_the_screen_come_back(answers: QuickAnswers) -> None:
-    async with (app := make(answers)).run_test() as pilot:
+    async with (app := make_app(answers)).run_test() as pilot:
         assert app.current_mode == "ask"
         await pilot.press("d", "4")
         await until(pilot, lambda: app.current_mode == "runs")
     eventually(lambda: StateFile().state.screen == "runs")
-    async with (again := make(answers)).run_test() as pilot:
+    async with (again := make_app(answers)).run_test() as pilot:
         await until(pilot, lambda: again.current_mode == "runs")
         assert again.theme == "looptop-light"
 
 
 async def test_a_setting_replaces_the_last_theme(home: Path, answers: QuickAnswers) -> None:
     (home / "settings.toml").write_text('theme = "light"\n')
-    async with (app := make(answers)).run_test() as pilot:
+    async with (app := make_app(answers)).run_test() as pilot:
         assert app.theme == "looptop-light"
         await pilot.press("d")
         assert app.theme == "looptop-dark"
-    async with (again := make(answers)).run_test():
+    async with (again := make_app(answers)).run_test():
         assert again.theme == "looptop-light"
 
 
 async def test_a_wrong_setting_is_shown_at_the_start(home: Path, answers: QuickAnswers) -> None:
     (home / "settings.toml").write_text("[theme]\nname = 1\n")
-    async with (app := make(answers)).run_test() as pilot:
+    async with (app := make_app(answers)).run_test() as pilot:
         await until(pilot, lambda: any("it must be one of" in notice.message for notice in app._notifications))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"images": 5}', b"\xff", b'{"screen": "no", "theme": "no"}'])
 async def test_a_damaged_state_counts_as_empty(home: Path, answers: QuickAnswers, content: bytes) -> None:
     (home / FILE).write_bytes(content)
-    async with (app := make(answers)).run_test():
+    async with (app := make_app(answers)).run_test():
         assert (app.current_mode, app.theme) == ("ask", "looptop-dark")
 
 

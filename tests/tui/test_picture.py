@@ -19,18 +19,14 @@ from looptop.engine.vqa.view_records import (
     Rescaled,
     Resized,
 )
-from looptop.tui.app import LooptopApp
 from looptop.tui.ask import picture_words as words
 from looptop.tui.ask.picture_drawing import scaled, shaded, side_by_side
 from looptop.tui.widgets.picture import Picture
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import PIXELS, QuickAnswers, view_of
 from tests.tui.conftest import shown, until
 
 SIZE = (160, 50)
-
-
-def make(answers: QuickAnswers) -> LooptopApp:
-    return LooptopApp(make_process=lambda: answers)
 
 
 async def ask(pilot: Any, question: str) -> None:
@@ -56,7 +52,7 @@ def joined(app: Any) -> str:
 
 
 async def test_each_view_says_what_it_is(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
         await see(pilot, "v", "before and after", "resized from 64x48 to 4x4 (bilinear), proportions changed")
@@ -73,7 +69,7 @@ async def test_each_view_says_what_it_is(answers: QuickAnswers) -> None:
 
 
 async def test_before_and_after_needs_no_question_and_occlusion_does(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await see(pilot, "v", "before and after", "normalised with mean 0.5 and standard deviation 0.5")
         await pilot.press("v", "v")
@@ -83,7 +79,7 @@ async def test_before_and_after_needs_no_question_and_occlusion_does(answers: Qu
 
 async def test_a_model_with_mean_fusion_has_no_cross_attention(answers: QuickAnswers) -> None:
     answers.view = lambda request: AskReply(id=request.id, view=view_of(request, "mean"), status="ready")
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
         await see(pilot, "v", "before and after", "resized")
@@ -92,7 +88,7 @@ async def test_a_model_with_mean_fusion_has_no_cross_attention(answers: QuickAns
 
 
 async def test_the_strength_changes_how_dark_the_darkest_patch_is(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("v", "v")
         await until(pilot, lambda: "attention, mean" in shown(app))
@@ -111,7 +107,7 @@ async def test_the_strength_changes_how_dark_the_darkest_patch_is(answers: Quick
 
 async def test_occlusion_says_how_far_it_is_and_another_image_is_asked_for_next(answers: QuickAnswers) -> None:
     answers.view = lambda request: AskReply(id=request.id, progress=Progress(3, 16))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
         await pilot.press("v", "v", "v")
@@ -120,7 +116,7 @@ async def test_occlusion_says_how_far_it_is_and_another_image_is_asked_for_next(
 
 async def test_a_view_that_fails_is_a_sentence_and_is_tried_again(answers: QuickAnswers) -> None:
     answers.view = lambda request: AskReply(id=request.id, error="no [/b] \x1b memory", status="ready")
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await see(pilot, "v", "no [/b] ␛ memory")
         answers.view = lambda request: AskReply(id=request.id, view=view_of(request), status="ready")
@@ -129,7 +125,7 @@ async def test_a_view_that_fails_is_a_sentence_and_is_tried_again(answers: Quick
 
 
 async def test_a_view_of_another_image_is_asked_for_when_it_is_chosen(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await see(pilot, "v", "0.png · before and after", "resized")
         app.screen.query_one("#images").focus()
@@ -141,14 +137,14 @@ async def test_a_view_of_another_image_is_asked_for_when_it_is_chosen(answers: Q
 async def test_an_encoder_without_a_class_token_has_no_attention(answers: QuickAnswers) -> None:
     view = ImageView((4, 4), PIXELS, [], None, "mean")
     answers.view = lambda request: AskReply(id=request.id, view=view, status="ready")
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await see(pilot, "v", "size kept at 4x4")
         await see(pilot, "v", "no class token")
 
 
 async def test_a_picture_fills_the_widget(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "0.png · the image" in shown(app))
         picture = app.screen.query_one(Picture)

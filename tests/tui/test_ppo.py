@@ -24,11 +24,12 @@ from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.text import PATH_SEPARATOR
 from looptop.tui.ppo.token_page import TokenPage
 from looptop.tui.widgets.table import ColumnTable
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.small_ppo import held_run, small_run
 from tests.factories.synthetic_ppo import Maker, make_run
 from tests.tui.conftest import shown, until
-from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, last_batch, make, rows
+from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, last_batch, rows
 
 
 def step(screen: Any) -> int | None:
@@ -38,7 +39,7 @@ def step(screen: Any) -> int | None:
 
 async def test_a_run_is_chosen_and_shown_with_all_charts_and_its_batches(answers: QuickAnswers) -> None:
     small_run(12)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         await until(pilot, lambda: "ppo-1" in shown(app))
@@ -59,7 +60,7 @@ async def test_a_run_is_chosen_and_shown_with_all_charts_and_its_batches(answers
 
 async def test_going_down_and_up_again_with_two_keys(answers: QuickAnswers) -> None:
     run = small_run(12)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run, "tokens")
         words = ["ppo-1", "batch 12", "sample 0", "token 0"]
@@ -73,7 +74,7 @@ async def test_going_down_and_up_again_with_two_keys(answers: QuickAnswers) -> N
 
 async def test_batches_are_gone_through_by_keys(answers: QuickAnswers) -> None:
     run = small_run(40)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run)
         assert step(screen) == 40
@@ -89,7 +90,7 @@ async def test_batches_are_gone_through_by_keys(answers: QuickAnswers) -> None:
 
 async def test_the_batch_under_the_cursor_is_marked_on_every_chart(answers: QuickAnswers) -> None:
     run = small_run(40)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, run)
         await pilot.press("home")
@@ -109,7 +110,7 @@ async def test_the_batch_under_the_cursor_is_marked_on_every_chart(answers: Quic
 async def test_a_typed_number_goes_there(answers: QuickAnswers, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(typed_line, "ALONE_SECONDS", 60.0)  # a slow machine may type slowly
     run = small_run(40)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run, level)
         await pilot.press("2", "7")
@@ -129,7 +130,7 @@ async def test_a_typed_number_goes_there(answers: QuickAnswers, level: str, monk
 
 async def test_a_digit_alone_is_the_key_of_a_screen(answers: QuickAnswers) -> None:
     run = small_run(12)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, run)
         await pilot.press("1")
@@ -144,7 +145,7 @@ async def test_a_digit_alone_is_the_key_of_a_screen(answers: QuickAnswers) -> No
 
 async def test_a_chart_is_chosen_enlarged_and_smoothed(answers: QuickAnswers) -> None:
     run = small_run(40)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, run)
         # Nothing is smoothed before it is asked for, and then every chart says so.
@@ -166,7 +167,7 @@ async def test_a_chart_is_chosen_enlarged_and_smoothed(answers: QuickAnswers) ->
 
 async def test_health_marks_a_batch_and_says_what_to_try(answers: QuickAnswers) -> None:
     run = small_run(60, samples=16)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run)
         await until(pilot, lambda: "cheating?" in shown(app))
@@ -187,7 +188,7 @@ async def test_a_mark_that_goes_on_is_one_episode_in_the_list_and_for_the_key(an
     marks = {batch.step: batch.marks for batch in PpoJournal(run.db).batches()}
     begins = [at for at, each in marks.items() if any(mark.since == at for mark in each)]
     goes_on = next(at for at, each in marks.items() if each and all((mark.since or at) < at for mark in each))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run)
         await pilot.press("home")
@@ -211,7 +212,7 @@ async def test_a_mark_that_goes_on_is_one_episode_in_the_list_and_for_the_key(an
 
 async def test_samples_are_sorted_by_any_column_either_way(answers: QuickAnswers) -> None:
     run = small_run(12, samples=24)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run, "batch")
         page, table = screen.query_one(BatchPage), screen.query_one("#samples-table", ColumnTable)
@@ -231,7 +232,7 @@ async def test_samples_are_sorted_by_any_column_either_way(answers: QuickAnswers
 
 async def test_best_and_worst_samples_at_a_key(answers: QuickAnswers) -> None:
     run = small_run(12, samples=24)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run, "batch")
         page = screen.query_one(BatchPage)
@@ -246,7 +247,7 @@ async def test_best_and_worst_samples_at_a_key(answers: QuickAnswers) -> None:
 
 async def test_samples_are_filtered_as_it_is_typed(answers: QuickAnswers) -> None:
     run = small_run(12, samples=32)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run, "batch")
         page = screen.query_one(BatchPage)
@@ -272,7 +273,7 @@ async def test_samples_are_filtered_as_it_is_typed(answers: QuickAnswers) -> Non
 
 async def test_a_bar_of_a_histogram_can_be_chosen(answers: QuickAnswers) -> None:
     run = small_run(12, samples=32)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run, "batch")
         page = screen.query_one(BatchPage)
@@ -294,7 +295,7 @@ async def test_a_sample_is_shown_whole_beside_the_reference_with_what_its_reward
     answers: QuickAnswers,
 ) -> None:
     run = small_run(12)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         screen = await go(pilot, run, "sample")
         sample = screen.query_one(BatchPage).rows[0].record
@@ -315,7 +316,7 @@ async def test_a_sample_is_shown_whole_beside_the_reference_with_what_its_reward
 
 async def test_tokens_are_shaded_by_each_figure_with_a_legend(answers: QuickAnswers) -> None:
     run = small_run(12)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run, "tokens")
         page = screen.query_one(TokenPage)
@@ -337,7 +338,7 @@ async def test_tokens_are_shaded_by_each_figure_with_a_legend(answers: QuickAnsw
 
 async def test_the_token_under_the_cursor_shows_all_its_figures_as_does_the_table(answers: QuickAnswers) -> None:
     run = small_run(12)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await go(pilot, run, "tokens")
         page = screen.query_one(TokenPage)
@@ -359,7 +360,7 @@ async def test_the_token_under_the_cursor_shows_all_its_figures_as_does_the_tabl
 
 async def test_a_live_run_is_found_followed_and_its_place_shown(answers: QuickAnswers) -> None:
     with held_run(batches=4) as (run, writer):
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             await go(pilot)
             await until(pilot, lambda: "◉ compared" in shown(app) and "⏸ paused" in shown(app))
@@ -388,7 +389,7 @@ async def test_the_list_of_batches_misses_nothing_that_came_while_another_page_w
     run = make_run(maker, made=seen_at, state=None, last_stage="compared")
     with RunLock(run.lock, run.id):
         writer = JournalWriter(run.db)
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             screen = await go(pilot, run, level)
             if level == "batch":
@@ -425,7 +426,7 @@ async def test_rows_that_a_resume_made_anew_are_read_again(answers: QuickAnswers
     run = make_run(maker, made=200, state=None)
     with RunLock(run.lock, run.id):
         writer = JournalWriter(run.db)
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             screen = await go(pilot, run)
             await pilot.press(*"0127", "enter")
@@ -446,7 +447,7 @@ async def test_rows_that_a_resume_made_anew_are_read_again(answers: QuickAnswers
 
 async def test_the_line_of_stages_says_whose_they_are(answers: QuickAnswers) -> None:
     with held_run(batches=4) as (run, _):
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE, notifications=True) as pilot:
             screen = await go(pilot, run)
 
@@ -477,7 +478,7 @@ async def test_the_line_of_stages_says_whose_they_are(answers: QuickAnswers) -> 
 
 async def test_a_breakpoint_that_is_hit_is_said_and_gone_to(answers: QuickAnswers) -> None:
     with held_run(batches=4) as (run, writer):
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE, notifications=True) as pilot:
             screen = await go(pilot, run)
             await pilot.press("home")
@@ -491,7 +492,7 @@ async def test_a_breakpoint_that_is_hit_is_said_and_gone_to(answers: QuickAnswer
 
 async def test_what_a_live_batch_learns_later_is_shown_as_it_comes(answers: QuickAnswers) -> None:
     with held_run(stage="generated", batches=3) as (run, writer):
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             screen = await go(pilot, run, "batch")
             page = screen.query_one(BatchPage)
@@ -513,7 +514,7 @@ async def test_text_from_outside_is_shown_letter_by_letter(answers: QuickAnswers
         write_samples(writer, 3, records)
 
     run = small_run(3, before_the_end=odd)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=(160, 48)) as pilot:
         await go(pilot, run, "batch")
         assert "\x1b" not in shown(app) and "\u202e" not in shown(app)
@@ -530,7 +531,7 @@ async def test_a_run_that_cannot_be_read_is_one_sentence(answers: QuickAnswers) 
     run = small_run(3)
     with sqlite3.connect(run.db) as connection:
         connection.execute("PRAGMA user_version = 999")
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=(160, 48)) as pilot:
         screen = await go(pilot)
         screen.attach(run)
@@ -547,7 +548,7 @@ async def test_a_run_without_a_batch_yet_says_what_it_does(answers: QuickAnswers
         writer.state(RunState.RUNNING)
         writer.event("data", "reading newsroom and loading the models")
         writer.flush()
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             await go(pilot)
             await until(pilot, lambda: "loading the models …" in shown(app))
@@ -561,7 +562,7 @@ async def test_a_run_of_another_kind_is_not_listed(answers: QuickAnswers) -> Non
 
     make_vqa_run()
     small_run(3)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot)
         await until(pilot, lambda: "ppo-1" in shown(app))
@@ -586,7 +587,7 @@ async def test_a_run_with_damaged_rows_is_shown_down_to_its_tokens(answers: Quic
         ):
             connection.execute(change)
         connection.commit()
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run)
         await pilot.press("enter")
@@ -599,7 +600,7 @@ async def test_a_run_with_damaged_rows_is_shown_down_to_its_tokens(answers: Quic
 
 async def test_the_legend_of_tokens_takes_the_colours_of_another_theme(answers: QuickAnswers) -> None:
     run = small_run(4)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run, "tokens")
         legend = screen.query_one("#legend", Static)

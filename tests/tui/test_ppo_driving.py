@@ -24,17 +24,18 @@ from looptop.tui.ppo import references
 from looptop.tui.ppo.batch_page import BatchPage
 from looptop.tui.ppo.before_after_page import BeforeAfterPage
 from looptop.tui.ppo.breakpoints import Breakpoints
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.small_ppo import held_run, small_run
 from tests.factories.synthetic_ppo import make_comparison
 from tests.tui.conftest import shown, until
 from tests.tui.form_helpers import form_of, put, wrong
-from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, judgements, make
+from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, judgements
 
 
 async def test_keys_send_controls_to_a_live_run(answers: QuickAnswers) -> None:
     with held_run() as (run, _):
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             await go(pilot, run)
             await pilot.press("space", "s", "S", "c", "X")
@@ -53,7 +54,7 @@ async def test_keys_send_controls_to_a_live_run(answers: QuickAnswers) -> None:
 
 async def test_a_held_batch_is_judged_by_keys(answers: QuickAnswers) -> None:
     with held_run(batches=4) as (run, _):
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             await go(pilot, run, "batch")
             await pilot.press("down", "e")
@@ -85,7 +86,7 @@ async def test_what_was_said_is_seen_in_the_table_and_in_the_sample(answers: Qui
         write_judgement(writer, 4, 0, "rating", 2.0, "cli")
         write_judgement(writer, 4, 1, "leave_out", 1.0, "app")
         writer.flush()
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             screen = await go(pilot, run, "batch")
             text = shown(app)
@@ -105,7 +106,7 @@ async def test_what_was_said_is_seen_in_the_table_and_in_the_sample(answers: Qui
 
 async def test_a_batch_that_was_updated_takes_only_ratings(answers: QuickAnswers) -> None:
     run = small_run(4)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await go(pilot, run, "batch")
         await pilot.press("plus")
@@ -124,7 +125,7 @@ async def test_a_batch_that_was_updated_takes_only_ratings(answers: QuickAnswers
 
 async def test_the_runs_answer_is_shown(answers: QuickAnswers) -> None:
     with held_run() as (run, writer):
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE, notifications=True) as pilot:
             await go(pilot, run)
             for kind, key, answer in (
@@ -143,7 +144,7 @@ async def test_the_runs_answer_is_shown(answers: QuickAnswers) -> None:
 
 async def test_a_control_for_a_run_that_is_over_says_so(answers: QuickAnswers) -> None:
     run = small_run(3)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await go(pilot, run)
         await pilot.press("space")
@@ -154,7 +155,7 @@ async def test_an_interrupted_run_can_be_resumed(answers: QuickAnswers, monkeypa
     run = small_run(3, state=None)
     resumed: list[str] = []
     monkeypatch.setattr(host, "relaunch", lambda name: resumed.append(name) or run)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, run)
         await until(pilot, lambda: "✗ interrupted" in shown(app) and "r resume" in shown(app))
@@ -165,7 +166,7 @@ async def test_an_interrupted_run_can_be_resumed(answers: QuickAnswers, monkeypa
 
 async def test_breakpoints_are_listed_added_with_errors_as_typed_and_removed(answers: QuickAnswers) -> None:
     run = small_run(3, state=RunState.STOPPED)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, run)
         await pilot.press("b")
@@ -195,7 +196,7 @@ async def test_breakpoints_are_listed_added_with_errors_as_typed_and_removed(ans
 
 async def test_a_breakpoint_of_a_live_run_goes_to_the_run(answers: QuickAnswers) -> None:
     with held_run() as (run, _):
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             await go(pilot, run)
             await pilot.press("b", *"nan", "enter")
@@ -205,7 +206,7 @@ async def test_a_breakpoint_of_a_live_run_goes_to_the_run(answers: QuickAnswers)
 
 async def test_a_sample_and_a_table_of_tokens_are_copied(answers: QuickAnswers) -> None:
     run = small_run(4)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run, "batch")
         sample = screen.query_one(BatchPage).rows[0].record
@@ -226,7 +227,7 @@ async def test_a_sample_and_a_table_of_tokens_are_copied(answers: QuickAnswers) 
 
 async def test_the_batch_and_the_screen_become_files_and_it_is_said_where(answers: QuickAnswers, home: Path) -> None:
     run = small_run(4)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await go(pilot, run, "batch")
         await pilot.press("E")
@@ -268,7 +269,7 @@ async def test_the_reference_is_asked_where_the_run_did_not(
     reference = QuickReference()
     monkeypatch.setattr(references, "_make_helper", lambda: reference)
     run = small_run(4)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, run, "sample")
         await pilot.press("R")
@@ -290,7 +291,7 @@ async def test_the_reference_is_asked_where_the_run_did_not(
 async def test_before_and_after_is_shown_figure_by_figure_and_pair_by_pair(answers: QuickAnswers) -> None:
     run = small_run(4)
     make_comparison(run, 40)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run)
         await pilot.press("a")
@@ -322,7 +323,7 @@ async def test_a_comparison_is_made_by_a_child_process(
     not_kept = "import sys; sys.stderr.write('looptop: cannot write it: Read-only file system\\n')"
     program = {"works": code, "fails": broken, "is not kept": not_kept}[how]
     monkeypatch.setattr(comparing, "PROGRAM", (sys.executable, "-c", program))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, run)
         await pilot.press("a")
@@ -339,7 +340,7 @@ async def test_a_comparison_is_made_by_a_child_process(
 async def test_the_form_has_the_names_of_trl_and_what_the_preset_says(answers: QuickAnswers) -> None:
     tiny = preset("tiny", "ppo")
     assert isinstance(tiny, PpoRunConfig)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         await until(pilot, lambda: form_of(app).table.count)
@@ -362,7 +363,7 @@ async def test_the_form_has_the_names_of_trl_and_what_the_preset_says(answers: Q
     ],
 )
 async def test_the_form_is_checked_as_it_is_typed(answers: QuickAnswers, key: str, value: str, words: str) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         await put(pilot, key, value)
@@ -381,7 +382,7 @@ async def test_a_run_is_started_from_the_form_and_watched(
         return small_run(5)
 
     monkeypatch.setattr(host, "launch", launch)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         for key, value in (
@@ -400,7 +401,7 @@ async def test_a_run_is_started_from_the_form_and_watched(
 
 
 async def test_nothing_starts_with_data_that_are_not_there(answers: QuickAnswers) -> None:
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         await put(pilot, "data.source", "nowhere.csv")
@@ -411,7 +412,7 @@ async def test_nothing_starts_with_data_that_are_not_there(answers: QuickAnswers
 
 async def test_a_reward_that_the_run_cannot_compute_with_is_refused_as_it_is_typed(answers: QuickAnswers) -> None:
     with held_run(batches=4) as (run, _):
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             await go(pilot, run, "batch")
             await pilot.press("e", "ctrl+u", *"1e308")
@@ -422,7 +423,7 @@ async def test_a_reward_that_the_run_cannot_compute_with_is_refused_as_it_is_typ
 
 async def test_a_sample_that_is_left_out_is_in_no_histogram(answers: QuickAnswers) -> None:
     with held_run(batches=4) as (run, writer):
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             screen = await go(pilot, run, "batch")
             bars = [screen.query_one(name, Histogram) for name in ("#reward-bars", "#kl-bars")]

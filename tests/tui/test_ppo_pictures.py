@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from looptop.tui.ppo.before_after_page import BeforeAfterPage
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.synthetic_ppo import Maker, make_comparison, make_run
 from tests.tui.conftest import shown, until
-from tests.tui.ppo_helpers import complete, crumbs, go, make
+from tests.tui.ppo_helpers import complete, crumbs, go
 
 FOLDER = Path(__file__).parent / "pictures"
 LIMIT = 10.0
@@ -29,7 +30,7 @@ SIZES = ((80, 24), (120, 40), (200, 60))
 async def test_the_pages_look_as_they_should(answers: QuickAnswers, size: tuple[int, int]) -> None:
     run = make_run(Maker(60, 16))
     make_comparison(run, 40)
-    app = make(answers)
+    app = make_app(answers)
     wrong = []
     async with app.run_test(size=size) as pilot:
         screen = await go(pilot, run)

@@ -12,21 +12,17 @@ from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import AFTER_FACT, RunFolder, RunLock
 from looptop.engine.startup import host
-from looptop.tui.app import LooptopApp
 from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.train.run_view import RunView
 from looptop.tui.train.screen import TrainScreen
 from looptop.tui.widgets.field import Field
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
 from tests.tui.form_helpers import form_of
 
 SIZE = (120, 40)
-
-
-def make(answers: QuickAnswers) -> LooptopApp:
-    return LooptopApp(make_process=lambda: answers)
 
 
 async def go(pilot: Any) -> TrainScreen:
@@ -58,7 +54,7 @@ async def test_the_form_says_what_else_trains_and_queues(
     monkeypatch.setattr(host, "launch", launch)
     first = make_run(state=None)
     second = queued(first)
-    app = make(answers)
+    app = make_app(answers)
     with RunLock(first.lock, first.id), RunLock(second.lock, second.id):
         async with app.run_test(size=SIZE) as pilot:
             screen = await go(pilot)
@@ -96,7 +92,7 @@ async def test_a_finished_run_is_prolonged(answers: QuickAnswers, monkeypatch: p
         return run
 
     monkeypatch.setattr(host, "relaunch", relaunch)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot)
         screen.attach(run)

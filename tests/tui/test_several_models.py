@@ -22,12 +22,10 @@ from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer import AnswerView
 from looptop.tui.ask.model_picker import ModelPicker, measured_choices
 from tests.factories.evaluations import evaluation, result
+from tests.factories.image_lists import image_list
 from tests.factories.quick_answers import QuickAnswers, answer_of
+from tests.tui.ask_helpers import ask, column, open_many
 from tests.tui.conftest import shown, until
-from tests.tui.test_ask import ask
-from tests.tui.test_ask_many import column, images, open_many
-
-__all__ = ["images"]
 
 SIZE = (120, 40)
 SAYS = {"bundled": "red", "vqa-2": "green", "vqa-3": "blue"}
@@ -46,6 +44,11 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> QuickAnswers:
 
     answers.answer = answer
     return answers
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[ImageEntry]:
+    return image_list(tmp_path)
 
 
 async def mark(pilot: Any, app: LooptopApp, *keys: str) -> None:

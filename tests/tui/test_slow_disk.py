@@ -19,11 +19,12 @@ from looptop.tui.runs import screen as runs_screen
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.help import Help
 from looptop.tui.terminal import key_order
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.small_ppo import small_run
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
-from tests.tui.ppo_helpers import go, make
+from tests.tui.ppo_helpers import go
 
 SIZE = (120, 40)
 
@@ -141,7 +142,7 @@ async def test_in_the_list_of_runs(answers: QuickAnswers) -> None:
 
 async def test_while_a_picture_is_saved(answers: QuickAnswers, home: Path) -> None:
     run = small_run(3)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, run)
         await press_all(pilot, [("P", exports, "new_path")])

@@ -15,21 +15,17 @@ from looptop.engine.journal.reader import AnswerSample, JournalWriter
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.engine.startup import host
-from looptop.tui.app import LooptopApp
 from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.ppo.screen import PpoScreen
 from looptop.tui.train.run_view import RunView
 from looptop.tui.train.screen import TrainScreen
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
 from tests.tui.form_helpers import form_of, put, under_cursor, wrong
 
 SIZE = (120, 40)
-
-
-def make(answers: QuickAnswers) -> LooptopApp:
-    return LooptopApp(make_process=lambda: answers)
 
 
 async def go(pilot: Any) -> TrainScreen:
@@ -55,7 +51,7 @@ async def test_what_is_not_there_is_said_at_its_setting(answers: QuickAnswers, k
         "vqa": ("data.source", str(tmp_path), "holds no table"),
         "ppo": ("rewards.grammar.model", "abc", "there is no model 'abc'"),
     }[kind]
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=(160, 50)) as pilot:
         await pilot.press("alt+2" if kind == "vqa" else "alt+3")
         await until(pilot, lambda: isinstance(app.screen, TrainScreen if kind == "vqa" else PpoScreen))
@@ -73,7 +69,7 @@ async def test_a_run_like_an_old_one_may_keep_settings_that_do_nothing(
 ) -> None:
     started: list[RunConfig] = []
     monkeypatch.setattr(host, "launch", lambda config: started.append(config) or make_run(state=RunState.FINISHED))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot)
         config = override(preset("tiny"), ["eval_steps=20"])
@@ -89,7 +85,7 @@ async def test_a_run_like_an_old_one_may_keep_settings_that_do_nothing(
 async def test_an_empty_answer_of_an_evaluation_is_drawn_as_empty(answers: QuickAnswers) -> None:
     sample = AnswerSample("1", "1.png", "how many?", "0", "", 0.31, 0.0)
     run = make_run(extra=lambda writer: writer.answer_samples(120, [sample]))
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await watch(pilot, run)
         await until(pilot, lambda: "how many?" in shown(app) and "(empty)" in shown(app))
@@ -103,7 +99,7 @@ async def test_starting_a_run_watches_it(answers: QuickAnswers, monkeypatch: pyt
         return make_run(state=RunState.FINISHED)
 
     monkeypatch.setattr(host, "launch", launch)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
         await put(pilot, "training.learning_rate", "3e-4")
@@ -121,7 +117,7 @@ async def test_a_run_that_does_not_start_says_why(answers: QuickAnswers, monkeyp
         raise LooptopError("the disk [/x] is full")
 
     monkeypatch.setattr(host, "launch", launch)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot)
         await until(pilot, lambda: form_of(app).table.count)
@@ -138,7 +134,7 @@ async def test_a_run_that_does_not_start_says_why(answers: QuickAnswers, monkeyp
 
 async def test_a_run_is_shown_with_losses_accuracy_figures_answers_and_events(answers: QuickAnswers) -> None:
     run = make_run()
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=(160, 48)) as pilot:
         await watch(pilot, run)
         await until(pilot, lambda: "┤" in shown(app) and "what is it at 120?" in shown(app))
@@ -154,7 +150,7 @@ async def test_a_run_is_shown_with_losses_accuracy_figures_answers_and_events(an
 
 async def test_answers_of_earlier_evaluations(answers: QuickAnswers) -> None:
     run = make_run()
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await watch(pilot, run)
         await until(pilot, lambda: "what is it at 120?" in shown(app))
@@ -172,7 +168,7 @@ async def test_a_live_run_is_found_and_followed(answers: QuickAnswers) -> None:
         writer.facts(total_steps=50)
         writer.metrics(1, {"loss": 3.0, "seconds_left": 65.0})
         writer.flush()
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             await go(pilot)
             await until(pilot, lambda: "▶ running" in shown(app) and "step 1 of 50" in shown(app))
@@ -190,7 +186,7 @@ async def test_infinity_and_nan_are_shown_and_harm_nothing(answers: QuickAnswers
         writer.metrics(122, {"loss": math.nan, "eval_loss": math.inf})
 
     run = make_run(extra=odd)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await watch(pilot, run)
         await until(pilot, lambda: "step 122" in shown(app) and "┤" in shown(app))
@@ -201,7 +197,7 @@ async def test_infinity_and_nan_are_shown_and_harm_nothing(answers: QuickAnswers
 async def test_keys_send_controls(answers: QuickAnswers) -> None:
     run = make_run(state=None)
     with RunLock(run.lock, run.id):
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             await watch(pilot, run)
             assert "x stop" in shown(app).splitlines()[-1]
@@ -219,7 +215,7 @@ async def test_keys_send_controls(answers: QuickAnswers) -> None:
 
 async def test_a_control_for_a_run_that_is_over_says_so(answers: QuickAnswers) -> None:
     run = make_run()
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await watch(pilot, run)
         keys = shown(app).splitlines()[-1]
@@ -237,7 +233,7 @@ async def test_an_interrupted_run_can_be_resumed(answers: QuickAnswers, monkeypa
         return run
 
     monkeypatch.setattr(host, "relaunch", relaunch)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await watch(pilot, run)
         await until(pilot, lambda: "✗ interrupted" in shown(app))
@@ -251,7 +247,7 @@ async def test_a_run_that_cannot_be_read_is_one_sentence(answers: QuickAnswers) 
 
     with sqlite3.connect(run.db) as connection:
         connection.execute("PRAGMA user_version = 999")
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=(160, 48)) as pilot:
         screen = await go(pilot)
         screen.attach(run)
@@ -261,7 +257,7 @@ async def test_a_run_that_cannot_be_read_is_one_sentence(answers: QuickAnswers) 
 async def test_any_run_can_be_opened_from_the_picker(answers: QuickAnswers) -> None:
     make_run()
     make_run(state=RunState.STOPPED)
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot)
         await until(pilot, lambda: "vqa-1" in shown(app))
@@ -275,7 +271,7 @@ async def test_any_run_can_be_opened_from_the_picker(answers: QuickAnswers) -> N
 async def test_the_log_is_shown_letter_by_letter(answers: QuickAnswers) -> None:
     run = make_run()
     run.log.write_text("one\n[/b] two \x1b[2J\n 10%\r 20%\r 30%\n")
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await watch(pilot, run)
         await pilot.press("l")
@@ -292,7 +288,7 @@ async def test_the_log_is_shown_letter_by_letter(answers: QuickAnswers) -> None:
 async def test_quitting_with_a_run_going_asks(answers: QuickAnswers, key: str, expected: str | None) -> None:
     run = make_run(state=None)
     with RunLock(run.lock, run.id):
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             app.started_here.append(run)
             await pilot.press("escape", "q")
@@ -308,7 +304,7 @@ async def test_quitting_with_a_run_going_asks(answers: QuickAnswers, key: str, e
 async def test_whoever_leaves_hears_of_live_runs_that_were_started_elsewhere(answers: QuickAnswers) -> None:
     here, other, over = make_run(state=None), make_run(state=None), make_run()
     with RunLock(here.lock, here.id), RunLock(other.lock, other.id):
-        app = make(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             app.started_here.append(here)
             await pilot.press("escape", "q")
@@ -322,7 +318,7 @@ async def test_whoever_leaves_hears_of_live_runs_that_were_started_elsewhere(ans
             and over.id not in message
         )
         assert [len(control.take(run)) for run in (here, other)] == [1, 0]
-        alone = make(answers)
+        alone = make_app(answers)
         async with alone.run_test(size=SIZE) as pilot:
             await pilot.press("escape", "q")
             await until(pilot, lambda: alone._exit)
@@ -332,7 +328,7 @@ async def test_whoever_leaves_hears_of_live_runs_that_were_started_elsewhere(ans
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
 async def test_the_form_and_a_run_fit_at_any_size(answers: QuickAnswers, size: tuple[int, int]) -> None:
     run = make_run()
-    app = make(answers)
+    app = make_app(answers)
     async with app.run_test(size=size) as pilot:
         screen = await go(pilot)
         await until(pilot, lambda: "easy-vqa" in shown(app) and "Runs" in shown(app))

@@ -19,27 +19,12 @@ from hypothesis import strategies as st
 from looptop.engine.asked import store as store_module
 from looptop.engine.asked.entry_filter import about_image, parse
 from looptop.engine.asked.questions import AskedQuestions
-from looptop.engine.asked.records import Entry, Judgement
+from looptop.engine.asked.records import Judgement
 from looptop.engine.asked.store import NAME, AskedStore, Key
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.answer_records import Answer
+from tests.factories.asked import damaged, entry
 from tests.factories.quick_answers import answer_of
-
-
-def entry(
-    question: str = "what shape?",
-    answer: str = "circle",
-    *,
-    image: str = "/images/1.png",
-    confidence: float = 0.75,
-    truths: tuple[str, ...] = (),
-    model: str = "bundled",
-    in_table: bool = False,
-) -> Entry:
-    given = msgspec.structs.replace(answer_of(answer, confidence), model=model)
-    return Entry(
-        image=Path(image), question=question, answer=given, truths=truths, time=1e9, model_stamp="m", in_table=in_table
-    )
 
 
 def test_what_was_asked_is_read_by_the_next_session(home: Path) -> None:
@@ -163,7 +148,7 @@ def test_what_was_answered_before_kill_9_is_kept(home: Path) -> None:
     program = """
 import os, signal
 from looptop.engine.asked.questions import AskedQuestions
-from tests.engine.asked.test_store import entry
+from tests.factories.asked import entry
 AskedQuestions().add([entry("the last one?")])
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -171,10 +156,6 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert done.returncode == -signal.SIGKILL
     asked = AskedQuestions()
     assert [each.question for each in asked.entries(asked.ids()).values()] == ["the last one?"]
-
-
-def damaged(path: Path) -> None:
-    path.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 64)
 
 
 def from_the_future(path: Path) -> None:

@@ -19,7 +19,7 @@ from looptop.engine.vqa.data import table, vqa_v2
 from looptop.engine.vqa.data.official_files import read_annotations, read_questions
 from looptop.engine.vqa.data.problems import Problems
 from looptop.engine.vqa.data.rows import Limits
-from tests.engine.asked.test_store import entry
+from tests.factories.asked import entry
 
 
 def image(folder: Path, name: str | bytes, colour: str = "red") -> Path:

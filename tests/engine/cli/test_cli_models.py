@@ -28,7 +28,7 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.answering import Answerer
 from tests.engine import fake_engine
-from tests.engine.asked.test_store import damaged
+from tests.factories.asked import damaged
 from tests.factories.vqa import save, tiny_model
 from tests.support import eventually
 

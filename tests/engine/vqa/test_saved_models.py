@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,24 +10,10 @@ from looptop.engine import config as configuration
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import JournalWriter
-from looptop.engine.runs.checkpoint import seal
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa import saved_models as models
 from looptop.engine.vqa.saved_models import BUNDLED, choices, folder_of
-
-
-def put_model(folder: Path, model_type: str = "looptop-vqa") -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps({"model_type": model_type}))
-    return folder
-
-
-def put_checkpoint(run: RunFolder, step: int, *, whole: bool = True, best: int | None = None) -> Path:
-    folder = put_model(run.checkpoints / f"checkpoint-{step}")
-    (folder / "trainer_state.json").write_text(json.dumps({"best_global_step": best}))
-    if whole:
-        seal(folder)
-    return folder
+from tests.factories.saved_models import put_checkpoint, put_model
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.evaluation.checkpoints import checkpoint_of
 from looptop.engine.vqa.saved_models import folder_of
-from tests.engine.vqa.test_saved_models import put_checkpoint, put_model
+from tests.factories.saved_models import put_checkpoint, put_model
 
 
 def named(model: str) -> str:

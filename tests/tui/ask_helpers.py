@@ -1,0 +1,37 @@
+"""What the tests of the Ask screen share: a question asked, and one question asked about all images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from textual.widgets import Input
+
+from looptop.engine.vqa.image_sources import ImageEntry
+from looptop.tui.app import LooptopApp
+from looptop.tui.ask.many_page import ManyPage
+from tests.tui.conftest import shown, until
+
+
+async def ask(pilot: Any, question: str) -> None:
+    field = pilot.app.screen.query_one("#question", Input)
+    field.focus()
+    field.value = question
+    await pilot.press("enter")
+
+
+async def open_many(pilot: Any, app: LooptopApp, images: Sequence[ImageEntry], question: str = "What colour") -> None:
+    """Makes the images the list, and begins a table."""
+    app.show_images("my images", images)
+    await until(pilot, lambda: "0-red.png · the image" in shown(app))
+    await pilot.press("A")
+    await until(pilot, lambda: app.screen.query("#many-question"))
+    app.screen.query_one("#many-question", Input).value = question
+    await pilot.pause()
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(app.screen, ManyPage))
+
+
+def column(app: LooptopApp, at: str) -> list[str]:
+    """The image names on display, in order."""
+    return [word for line in shown(app).splitlines() for word in line.split() if word.endswith(at)]
