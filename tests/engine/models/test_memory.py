@@ -13,10 +13,12 @@ import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 import looptop.engine as looptop
+from looptop.engine.compute.device import Device
 from looptop.engine.config import RunConfig, override, preset
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.config.vqa import VqaRunConfig
+from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
 from looptop.engine.machine.free_memory import bytes_text, free_bytes, gpu_peak
 from looptop.engine.models import memory
@@ -212,6 +214,21 @@ def test_models_that_cannot_fit_are_refused_before_any_is_loaded(
     run = looptop.start(chosen(kind, "device=cpu", *settings))
     assert run.wait() is RunState.FAILED
     assert run.reason == reason
+
+
+def test_on_a_gpu_each_process_counts_its_own_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def count(copies: int) -> list[ModelSize]:
+        asked.append(copies)
+        return [ModelSize("the decoder", 1000, copies=copies)]
+
+    monkeypatch.setattr(memory, "free_bytes", lambda device: {"cuda:1": 3999}[device])
+    with pytest.raises(
+        LooptopError, match=r"does not fit on cuda:1: the decoder has 1,000 parameters; .*; buy one or use"
+    ):
+        memory.check_fit(Any, Device("cuda:1", "fp32", "a GPU", 1), count, "adamw_torch", ["buy one"])
+    assert asked == [1]
 
 
 def test_processes_that_share_the_memory_are_counted_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

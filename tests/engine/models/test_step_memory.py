@@ -41,6 +41,16 @@ def test_a_counted_step_holds_what_a_real_one_holds(options: dict[str, Any], mon
     assert counted.activations < 4 * 32 * (64 + 6 * 256), "and no weights"
 
 
+def test_the_gradients_of_one_batch_are_held_while_the_next_one_is_computed() -> None:
+    def build() -> tuple[nn.Module, Callable[[], Tensor]]:
+        model = nn.Sequential(nn.Linear(64, 256), nn.GELU(), nn.Linear(256, 8))
+        return model, lambda: model(torch.zeros(32, 64)).square().sum()
+
+    one, several = step_memory(build), step_memory(build, accumulates=True)
+    assert several.activations == one.activations, "gradients are no activations, nor are those of the second batch"
+    assert several.peak == several.weights + several.gradients + several.activations > one.peak
+
+
 def test_a_vqa_model_is_counted_as_it_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny_model(tmp_path)[0].config
 

@@ -18,7 +18,7 @@ from looptop.engine.ppo.loading import load_policy_and_reference, load_tokenizer
 from looptop.engine.ppo.rewards import Reward
 from looptop.engine.ppo.rollout import SpecialIds
 from looptop.engine.ppo.statistics import MiniBatch
-from looptop.engine.ppo.step import Hooks, PpoState, PpoStep, Setup
+from looptop.engine.ppo.step import REFERENCE_BATCH_SIZE, Hooks, PpoState, PpoStep, Setup
 from looptop.engine.ppo.step_memory import batch_shape
 from tests.factories.ppo import ppo_config, save_policy
 
@@ -84,6 +84,17 @@ def test_what_a_batch_holds_is_estimated(family: str, settings: list[str], tmp_p
     assert estimate.activations == pytest.approx(activations, rel=0.25)
     assert estimate.peak - estimate.weights - estimate.optimizer == pytest.approx(peak, rel=0.25)
     assert estimate.trainable == trained
+
+
+@pytest.mark.parametrize(
+    ("samples", "mini_batch", "compared"), [(64, 2, REFERENCE_BATCH_SIZE), (64, 32, 32), (8, 2, 8)]
+)
+def test_responses_are_compared_in_batches_of_a_mini_batch_or_more(
+    samples: int, mini_batch: int, compared: int
+) -> None:
+    config = override(preset("tiny", "ppo"), [f"batch_size={samples}", f"mini_batch_size={mini_batch}"])
+    assert isinstance(config, PpoRunConfig)
+    assert batch_shape(config).compared == compared
 
 
 def test_data_that_cannot_be_read_here_count_with_the_longest_query_allowed(tmp_path: Path) -> None:

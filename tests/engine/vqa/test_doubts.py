@@ -78,6 +78,14 @@ def test_held_out_images_are_familiar_and_others_are_not() -> None:
     assert float(seen.min()) >= 0 and float(others.max()) <= 2
 
 
+def test_the_threshold_is_the_upper_bound_of_the_99th_percentile() -> None:
+    # 990 of 1,000 are expected below the percentile, and 995 at most in nine of ten cases: 1.28 deviations of 3.15.
+    held_out = features(1000, 2)
+    images = fit_training_images(features(400, 1), held_out)
+    assert images is not None
+    assert int((images.distances(held_out) > images.threshold).sum()) == 5
+
+
 def test_an_images_brightness_in_features_does_not_count() -> None:
     images = fit_training_images(features(400, 1), features(200, 2))
     assert images is not None

@@ -108,6 +108,13 @@ def test_a_sure_model_is_looked_behind_few_prefixes() -> None:
     assert run(Search(1, letters, max_tokens=3), table) == 2
 
 
+def test_of_two_ways_to_write_an_answer_that_are_as_probable_the_first_counts() -> None:
+    search = Search(2, case_blind, max_tokens=1)
+    fair = [0.0, 0.25, 0.25, 0.25, 0.25]
+    run(search, {(): fair} | {(token,): [1.0, 0.0, 0.0, 0.0, 0.0] for token in range(1, VOCABULARY)})
+    assert [result.tokens for result in search.results()] == [(1,), (3,)]
+
+
 def test_an_answer_is_not_empty_unless_nothing_else_is_possible() -> None:
     table = language(0, 3, 1.0)
     table[()] = [0.9, 0.1, 0.0, 0.0, 0.0]

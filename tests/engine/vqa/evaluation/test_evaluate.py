@@ -21,7 +21,7 @@ from looptop.engine.vqa.evaluation import kept
 from looptop.engine.vqa.evaluation.answers import answer_questions
 from looptop.engine.vqa.evaluation.baselines import QuestionOnly
 from looptop.engine.vqa.evaluation.evaluate import evaluate
-from looptop.engine.vqa.evaluation.neighbours import with_neighbours
+from looptop.engine.vqa.evaluation.neighbours import FIRST_ROWS, with_neighbours
 from looptop.engine.vqa.evaluation.records import CheckpointKind
 from looptop.engine.vqa.kept_features import KeptFeatures
 from tests.factories import vqa
@@ -216,3 +216,16 @@ def test_similar_images_with_the_same_question_vote_once_each() -> None:
     voted = with_neighbours(results, features)
     assert (voted[0].neighbours, voted[0].neighbours_agree) == (4, 3)
     assert voted[1:] == results[1:]
+
+
+def test_among_many_questions_about_few_images_the_nearest_images_vote() -> None:
+    """So many questions about the nearest image that the other nearest ones are not among the first rows."""
+    wrong = result(0, "blue", image="a", image_id="a")
+    near = [result(number, "blue", "blue", image="b", image_id="b") for number in range(1, 2 * FIRST_ROWS)]
+    others = [result(900 + number, "blue", "blue", image=f"c{number}", image_id=f"c{number}") for number in range(4)]
+    far = [result(950 + number, image=f"d{number}", image_id=f"d{number}") for number in range(4)]
+    features = {"a": torch.tensor([1.0, 0.0]), "b": torch.tensor([1.0, 0.1])}
+    features |= {f"c{number}": torch.tensor([1.0, 0.2 + 0.1 * number]) for number in range(4)}
+    features |= {f"d{number}": torch.tensor([-1.0, 0.1 * number]) for number in range(4)}
+    voted = with_neighbours([wrong, *far, *near, *others], features)
+    assert (voted[0].neighbours, voted[0].neighbours_agree) == (5, 5)

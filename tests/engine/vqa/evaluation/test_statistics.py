@@ -104,6 +104,11 @@ def test_a_question_asked_twice_about_each_image_adds_no_certainty() -> None:
     assert twice == pytest.approx(once)
 
 
+def test_a_standard_error_counts_three_images_not_four_questions() -> None:
+    # Deviations sum to -1/2, 1/4 and 1/4; the square root of 3/2 times 3/8 is 3/4, of four questions 3/16.
+    assert clustered_standard_error([1.0, 0.0, 1.0, 1.0], ["a", "a", "b", "c"]) == pytest.approx(3 / 16)
+
+
 def test_the_difference_of_two_models_is_that_of_drawing_whole_images_again() -> None:
     first, clusters = clustered_scores(1)
     draw = random.Random(3)
@@ -197,7 +202,8 @@ def test_mislabelled_are_sure_answers_that_similar_images_confirm() -> None:
     unsure = result(2, "blue", confidence=0.5, neighbours=5, neighbours_agree=5)
     alone = result(3, "blue", confidence=0.99, neighbours=5, neighbours_agree=2)
     few = result(4, "blue", confidence=0.99, neighbours=2, neighbours_agree=2)
-    assert probably_mislabelled([less, unsure, alone, few, wrong, result(5)]) == [wrong, less]
+    least = result(6, "blue", confidence=0.9, neighbours=3, neighbours_agree=2)
+    assert probably_mislabelled([less, unsure, alone, few, least, wrong, result(5)]) == [wrong, least, less]
 
 
 def test_the_hardest_questions_are_those_with_the_least_probable_right_answer() -> None:
