@@ -1,0 +1,129 @@
+"""The gate in the thread that trains: where it holds a run, why, and what it says to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from looptop.engine.files.lock import RunLock
+from looptop.engine.journal.causes import Hold, HoldReason, Stop, StopReason
+from looptop.engine.journal.reader import Journal, JournalWriter
+from looptop.engine.runs import control
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.gate import Gate, StepVerdict
+from tests.factories.runs import config
+
+STAGES = ("generated", "scored", "updated")
+BREAKPOINT = Hold(3, "scored", HoldReason.BREAKPOINT, "kl > 10")
+
+
+class Driver:
+    """A gate, and a person who answers each hold with the next of `answers`, then by continuing."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.journal = JournalWriter(folder.db)
+        self.gate = Gate(folder, self.journal, checkpoint_seconds=600)
+        self.gate.stages = STAGES
+        self.gate.on_pause = self._answer
+        self.answers: list[dict[str, Any]] = []
+
+    def _answer(self) -> None:
+        self.send(**self.answers.pop(0) if self.answers else {"kind": "continue"})
+
+    def send(self, kind: str, **details: Any) -> None:
+        control.send(self.folder, kind, **details)
+        self.gate._last_poll = 0.0  # The folder is read again at the next stage, however soon that is.
+
+    def batch(self, step: int) -> list[StepVerdict]:
+        """Passes all stages of a batch."""
+        return [*(self.gate.at_stage(step, stage) for stage in STAGES[:-1]), self.gate.at_step_end(step)]
+
+    def holds(self) -> list[Hold]:
+        """Every hold that was journalled."""
+        self.journal.close()
+        causes = [change.cause for change in Journal(self.folder.db).states()]
+        return [cause for cause in causes if isinstance(cause, Hold)]
+
+
+@pytest.fixture
+def driver() -> Iterator[Driver]:
+    folder = RunFolder.create("ppo", config())
+    with RunLock(folder.lock):
+        driver = Driver(folder)
+        yield driver
+        driver.journal.close()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_step_to_a_stage_holds_the_batch_there(driver: Driver, stage: str) -> None:
+    driver.send("step", to=stage)
+    assert driver.batch(3) == driver.batch(4) == [StepVerdict()] * 3
+    where = "" if stage == "updated" else stage
+    assert driver.holds() == [Hold(3, where, HoldReason.STAGE)]
+
+
+def test_a_held_batch_goes_on_to_the_next_stage_and_then_to_the_next_step(driver: Driver) -> None:
+    driver.answers = [{"kind": "step", "to": "next"}, {"kind": "step"}]
+    driver.send("pause")
+    driver.batch(3)
+    driver.batch(4)
+    assert driver.holds() == [
+        Hold(3, "generated", HoldReason.PAUSE),
+        Hold(3, "scored", HoldReason.STAGE),
+        Hold(3, "", HoldReason.STEP),
+    ]
+
+
+def test_a_breakpoint_holds_at_its_stage_and_ends_the_steps_that_were_asked_for(driver: Driver) -> None:
+    driver.send("step")
+    assert driver.gate.at_stage(3, "generated") == StepVerdict()
+    assert driver.gate.at_stage(3, "scored", BREAKPOINT) == StepVerdict()
+    assert driver.gate.at_step_end(3) == StepVerdict()
+    assert driver.holds() == [BREAKPOINT]
+
+
+def test_a_run_that_is_paused_is_not_held_again_by_a_breakpoint(driver: Driver) -> None:
+    driver.send("pause")
+    driver.gate.at_stage(3, "scored", BREAKPOINT)
+    assert driver.holds() == [Hold(3, "scored", HoldReason.PAUSE)]
+
+
+def test_an_alert_holds_at_the_end_of_the_step_unless_something_else_does(driver: Driver) -> None:
+    driver.gate.at_step_end(2)
+    driver.gate.hold_for_alert("the loss is NaN")
+    driver.gate.at_step_end(3)
+    rating = Hold(4, "", HoldReason.RATING, "8 samples")
+    driver.gate.hold_at_step_end(rating)
+    driver.gate.hold_for_alert("the loss is NaN")
+    driver.gate.at_step_end(4)
+    driver.gate.at_step_end(5)
+    (alert, other) = driver.holds()
+    assert (alert.reason, alert.detail) == (HoldReason.ALERT, "the loss is NaN")
+    assert other.reason is HoldReason.RATING
+
+
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_a_stop_within_a_batch_is_of_the_step_before(driver: Driver, checkpoint: bool) -> None:
+    driver.gate.at_step_end(2)
+    driver.send("stop", checkpoint=checkpoint)
+    assert driver.gate.at_stage(3, "scored") == StepVerdict(checkpoint=checkpoint, stop=True)
+    assert driver.gate.saves_before_it_stops is checkpoint
+    assert driver.gate.why_stopped() == Stop(StopReason.REQUEST, 2, False)
+
+
+def test_a_checkpoint_is_due_so_many_running_seconds_after_the_last_one(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = driver.gate._began
+    monkeypatch.setattr("looptop.engine.runs.gate.time.monotonic", lambda: now)
+    due = []
+    for step, seconds in enumerate([599, 1, 599, 1], start=1):
+        now += seconds
+        due.append(driver.gate.at_step_end(step).checkpoint)
+        if due[-1]:
+            assert driver.gate.after_checkpoint(step) is False
+    assert due == [False, True, False, True]
+    assert driver.gate.running_seconds() == 1200
