@@ -107,6 +107,10 @@ def probability(fraction: float) -> str:
     return ">99.9%" if 0.9995 <= fraction < 1 else percent(fraction)
 
 
+EIGHTHS = " ▁▂▃▄▅▆▇█"
+"""A cell filled from below, by the eighth."""
+
+
 def bar(fraction: float, width: int) -> str:
     """A horizontal bar of at most `width` cells, drawn to an eighth of a cell."""
     eighths = round(max(0.0, min(fraction, 1.0)) * width * 8)

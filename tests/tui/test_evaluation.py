@@ -29,8 +29,8 @@ from looptop.tui.app import LooptopApp
 from looptop.tui.evaluation.confusion_grid import ConfusionGrid
 from looptop.tui.evaluation.drawing import interval_drawing
 from looptop.tui.evaluation.page_line import PageLine
-from looptop.tui.evaluation.reliability import reliability_drawing
 from looptop.tui.evaluation.screen import EvaluationScreen
+from looptop.tui.plots.reliability_chart import reliability_drawing
 from tests.factories.evaluations import evaluation, result
 from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import shown, until

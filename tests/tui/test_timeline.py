@@ -22,7 +22,7 @@ from looptop.tui.app import LooptopApp
 from looptop.tui.evaluation.sample_cards import SampleCards, wrapped
 from looptop.tui.evaluation.timeline import TimelineScreen
 from looptop.tui.evaluation.timeline_reader import TimelineReader
-from looptop.tui.evaluation.type_table import sparkline, thinned_index
+from looptop.tui.plots.sparkline import cell_of, sparkline_of_latest
 from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import shown, until
 
@@ -244,17 +244,17 @@ def test_a_resume_that_makes_an_evaluation_again_is_read_again(home: Path, tmp_p
 
 @given(st.lists(st.none() | st.floats(allow_nan=False), min_size=1, max_size=60), st.integers(1, 40))
 def test_a_sparkline_ends_with_the_last_value_and_marks_the_shown_one(values: list[float | None], width: int) -> None:
-    bars = sparkline(values, width)
+    bars = sparkline_of_latest(values, width)
     assert len(bars) == min(width, len(values))
-    assert bars[-1] == sparkline(values[-1:], 1)
-    cells = [thinned_index(index, len(values), width) for index in range(len(values))]
+    assert bars[-1] == sparkline_of_latest(values[-1:], 1)
+    cells = [cell_of(index, len(values), width) for index in range(len(values))]
     assert cells == sorted(cells) and cells[0] == 0 and cells[-1] == len(bars) - 1
     if len(values) <= width:
         assert cells == list(range(len(values)))
 
 
 def test_a_sparkline_goes_from_nothing_to_everything() -> None:
-    assert sparkline([0.0, 0.5, 1.0, None], 4) == "▁▄▇ "
+    assert sparkline_of_latest([0.0, 0.5, 1.0, None], 4) == "▁▄▇ "
 
 
 @given(st.text(max_size=300), st.integers(4, 40), st.integers(1, 6))

@@ -24,7 +24,7 @@ from looptop.engine.startup import host
 from looptop.engine.vqa.curation.edits import Edits, record_edit
 from looptop.engine.vqa.curation.journal import CurationJournal, write_losses, write_questions
 from looptop.tui.app import READ_ONLY_NOTICE, LooptopApp
-from looptop.tui.train.question_rows import LEVELS, NOT_TRAINED, sparkline
+from looptop.tui.plots.sparkline import LEVELS, MISSING, sparkline_of_means
 from looptop.tui.train.questions_page import QuestionsPage
 from looptop.tui.widgets.picture import Picture
 from looptop.tui.widgets.table import Table
@@ -267,12 +267,12 @@ async def test_it_fits_into_every_terminal(answers: QuickAnswers, tmp_path: Path
 
 @given(st.lists(st.one_of(st.just(math.nan), st.floats(0, 1)), max_size=40), st.integers(1, 12))
 def test_a_line_of_bars_has_a_bar_for_each_epoch_that_fits(values: list[float], width: int) -> None:
-    drawn = sparkline(values, width)
+    drawn = sparkline_of_means(values, width)
     assert len(drawn) == min(len(values), width)
     if len(values) <= width:
         for char, value in zip(drawn, values, strict=True):
             if math.isnan(value):
-                assert char == NOT_TRAINED
+                assert char == MISSING
             else:
                 assert abs((LEVELS.index(char) + 0.5) / len(LEVELS) - value) <= 0.5 / len(LEVELS) + 1e-9
 

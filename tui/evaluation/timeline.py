@@ -24,7 +24,8 @@ from looptop.tui.evaluation.images import entries_of_samples
 from looptop.tui.evaluation.page_frame import PageFrame
 from looptop.tui.evaluation.sample_cards import SampleCards
 from looptop.tui.evaluation.timeline_reader import Timeline, TimelineReader
-from looptop.tui.evaluation.type_table import TypeTable, sparkline, thinned_index
+from looptop.tui.evaluation.type_table import TypeTable
+from looptop.tui.plots.sparkline import cell_of, sparkline_of_latest
 from looptop.tui.run_text import state_word
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.watch import WatchLoop
@@ -163,8 +164,8 @@ class TimelineScreen(MainScreen):
             later = len(timeline.steps) - 1 - timeline.index
             follows = f"{later:,} later: ] goes to the next, end to the newest"
         width = max(8, min(len(timeline.steps), self.size.width - 6 - len(follows)))
-        bars = sparkline(timeline.accuracies, width)
-        here = thinned_index(timeline.index, len(timeline.steps), width)
+        bars = sparkline_of_latest(timeline.accuracies, width)
+        here = cell_of(timeline.index, len(timeline.steps), width)
         return Content.assemble(
             (bars[:here], "$primary"),
             (f"[{bars[here]}]", "bold"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, NamedTuple, get_args
 
 from textual.binding import BindingType
@@ -12,10 +11,8 @@ from looptop.engine.vqa.breakdown import TypeAccuracy
 from looptop.engine.vqa.evaluation.text import points, share
 from looptop.tui.actions import bindings
 from looptop.tui.evaluation.timeline_reader import Timeline, TypeKind, types_of
+from looptop.tui.plots.sparkline import cell_of, sparkline_of_latest
 from looptop.tui.widgets.table import Cell, Column, Row, Table
-
-STEPS = "▁▂▃▄▅▆▇"
-"""The heights of a sparkline, from 0 to 100 %; a full block would touch the line above."""
 
 HERE = "▾"
 """Marks the shown evaluation above the sparklines."""
@@ -81,7 +78,7 @@ class TypeTable(Table, inherit_bindings=False):
         room = max(LEAST_LINE, self.size.width - NAME_WIDTH - OTHER_WIDTHS)
         scale = max(1, min(MOST_SCALE, room // max(1, count)))
         shown = min(count, room)
-        title = " " * scale * (thinned_index(timeline.index, count, shown) if timeline is not None and count else 0)
+        title = " " * scale * (cell_of(timeline.index, count, shown) if timeline is not None and count else 0)
         columns = (
             Column("name", "", NAME_WIDTH, text=True),
             Column("accuracy", "accuracy", 9),
@@ -101,7 +98,7 @@ def _row(one: TypeLine, width: int, scale: int) -> Row:
         Cell(one.name),
         Cell(share(one.now.accuracy)),
         Cell("" if change is None else points(change), "good" if change and change > 0 else "bad" if change else ""),
-        Cell("".join(bar * scale for bar in sparkline(one.past, width)), "primary"),
+        Cell("".join(bar * scale for bar in sparkline_of_latest(one.past, width)), "primary"),
         Cell(f"{one.now.questions:,}", "muted"),
     )
 
@@ -118,24 +115,3 @@ def type_lines(timeline: Timeline) -> list[TypeLine]:
             before = past[timeline.index - 1] if timeline.index > 0 else None
             lines.append(TypeLine(f"  {one.name or '(no type)'}", one, before, past))
     return lines
-
-
-def sparkline(values: Sequence[float | None], width: int) -> str:
-    """Values from 0 to 1 as bars, a blank where there is none.
-
-    Of more values than cells each cell shows the last one of its share, so that the last value is always on the screen.
-    """
-    count = len(values)
-    cells = min(count, width)
-    shown = [values[(cell + 1) * count // cells - 1] for cell in range(cells)]
-    return "".join(" " if value is None else _bar(value) for value in shown)
-
-
-def _bar(share_of_height: float) -> str:
-    return STEPS[min(len(STEPS) - 1, int(max(0.0, min(share_of_height, 1.0)) * len(STEPS)))]
-
-
-def thinned_index(index: int, count: int, width: int) -> int:
-    """The cell of a `sparkline` of `count` values that shows the value at `index`, or the share that it is in."""
-    cells = min(count, width)
-    return next(cell for cell in range(cells) if index < (cell + 1) * count // cells)

@@ -16,10 +16,9 @@ from textual.message import Message
 from textual.strip import Strip
 
 from looptop.tui.actions import bindings
-from looptop.tui.text import number
+from looptop.tui.text import EIGHTHS, number
 from looptop.tui.widgets.style_cache import StyleCache
 
-BLOCKS = " ▁▂▃▄▅▆▇█"
 BAR_WIDTH = 3
 """Cells from one bar to the next."""
 MOST_BARS = 24
@@ -158,7 +157,7 @@ class Histogram(StyleCache, can_focus=True):
             eighths = math.ceil(count / most * levels * 8) if count else 0
             filled = max(0, min(8, eighths - 8 * (levels - y)))
             segments += [
-                Segment(BLOCKS[filled] * (BAR_WIDTH - 1), chosen if index == self.chosen else plain),
+                Segment(EIGHTHS[filled] * (BAR_WIDTH - 1), chosen if index == self.chosen else plain),
                 Segment(" ", base),
             ]
         return Strip(segments).adjust_cell_length(width, base)

@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from looptop.tui.text import EIGHTHS
+
 Kind = Literal["signed", "ratio", "amount", "share"]
 """Kinds of figures: around 0; around 1, by factors; from 0 up; from 0 to 1."""
 
 KINDS: dict[str, Kind] = {"ratio": "ratio", "entropy": "amount", "probability": "share"}
 """The kind of each figure; all others are signed."""
 
-BLOCKS = "▁▂▃▄▅▆▇█"
+BLOCKS = EIGHTHS[1:]
 NOTHING = "·"
 
 MIDDLE_LUMINANCE = 0.179

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from textual.content import Content
 
 from looptop.engine.text import visible, visible_answer
+from looptop.tui.plots.sparkline import sparkline_of_means
 from looptop.tui.text import number, probability, safe
 from looptop.tui.widgets.table import Cell, Column, Row
 
@@ -27,31 +27,6 @@ COLUMNS = (
 )
 """The keys of all but the last are what the rows can be sorted by."""
 
-LEVELS = "▁▂▃▄▅▆▇█"
-NOT_TRAINED = "·"
-"""Stands for an epoch that did not train on the question."""
-
-
-def sparkline(values: Sequence[float], width: int) -> str:
-    """Probabilities as a row of bars, the first value first: an eighth of a line at 0, a whole one at 1.
-
-    Args:
-        values: From 0 to 1; NaN is drawn as a dot.
-        width: The most cells. Of more values than that each cell has the mean of its share.
-    """
-    if len(values) > width > 0:
-        edges = [round(cell * len(values) / width) for cell in range(width + 1)]
-        values = [_mean(values[first:end]) for first, end in itertools.pairwise(edges)]
-    return "".join(
-        NOT_TRAINED if math.isnan(value) else LEVELS[min(int(max(value, 0.0) * len(LEVELS)), len(LEVELS) - 1)]
-        for value in values
-    )
-
-
-def _mean(values: Iterable[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return math.fsum(known) / len(known) if known else math.nan
-
 
 def cells(each: CuratedQuestion, confidences: Sequence[float], epochs_width: int) -> Row:
     """A row.
@@ -68,7 +43,7 @@ def cells(each: CuratedQuestion, confidences: Sequence[float], epochs_width: int
         Cell(_figure(each.loss)),
         Cell("-" if math.isnan(each.confidence) else probability(each.confidence).strip()),
         Cell("-" if math.isnan(each.variability) else f"{each.variability:.3f}"),
-        Cell(sparkline(confidences, epochs_width), "primary"),
+        Cell(sparkline_of_means(confidences, epochs_width), "primary"),
     ]
 
 
@@ -93,7 +68,7 @@ def details(each: CuratedQuestion, confidences: Sequence[float], width: int) -> 
     if math.isnan(each.loss):
         lines.append(Content.styled("no epoch has trained on it yet", "$text-muted"))
     else:
-        lines.append(Content.styled(sparkline(confidences, width), "$text-primary"))
+        lines.append(Content.styled(sparkline_of_means(confidences, width), "$text-primary"))
         lines.append(Content.styled(_span(confidences), "$text-muted"))
     lines.append(safe(f"{each.image_name} · {each.question_id}", "$text-muted"))
     return Content("\n").join(lines)
