@@ -13,16 +13,24 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.notify import command_for
 from looptop.engine.text import visible
 
-EXAMPLES = """\
-  looptop rename vqa-3 "wider decoder"          "" removes the title
-  looptop note vqa-3 "forgot to shuffle"        "" removes the note
+EXAMPLES = {
+    "rename": """\
+  looptop rename vqa-3 "wider decoder"
+  looptop rename vqa-3 ""                       removes the title
+""",
+    "note": """\
+  looptop note vqa-3 "forgot to shuffle"
+  looptop note vqa-3 ""                         removes the note
+""",
+    "notify": """\
   looptop notify vqa-3 'mail -s "$LOOPTOP_RUN $LOOPTOP_EVENT" me@example.org < /dev/null'
   looptop notify vqa-3                          prints the command
 
 The command starts when the run ends, fails, hits a breakpoint or raises an alert, with LOOPTOP_RUN, LOOPTOP_TITLE,
 LOOPTOP_EVENT (finished, stopped, failed, breakpoint, alert), LOOPTOP_REASON and LOOPTOP_FOLDER in its environment.
 For all runs: notify = "COMMAND" in settings.toml in looptop's home.
-"""
+""",
+}
 
 _FIELD_OF_COMMAND = {"rename": "title", "note": "note", "notify": "notify"}
 
@@ -38,7 +46,12 @@ class Arguments(CommonArguments):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3, live or not")
-    parser.add_argument("text", metavar="TEXT", nargs="?", help="the new text; without it, the present one is printed")
+    parser.add_argument(
+        "text",
+        metavar="TEXT",
+        nargs="?",
+        help="the title, the note or the command; without it, the present one is printed",
+    )
     add_json(parser)
 
 

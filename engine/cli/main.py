@@ -1,8 +1,8 @@
 """The `looptop` command: runs the subcommand that was typed and reports errors, each in one sentence.
 
-A subcommand is a module of this package with `add_arguments(parser)`, `run(arguments)` and `EXAMPLES`. Only the one
-that was typed is imported, and torch only when it is needed, so that `looptop runs`, every help text and the app
-start quickly.
+A subcommand is a module of this package with `add_arguments(parser)`, `run(arguments)` and `EXAMPLES` (by command, if
+it has several with examples of their own). Only the one that was typed is imported, and torch only when it is needed,
+so that `looptop runs`, every help text and the app start quickly.
 
 Exit codes: 0 done, 1 a run failed, 2 an error that a person can correct, 130 interrupted with ctrl-C.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import itertools
 import os
 import re
 import sys
@@ -166,15 +167,16 @@ class Parser(argparse.ArgumentParser):
 
 
 class HelpText(argparse.HelpFormatter):
-    """Wraps prose and lists at the terminal's width. An example stays on one line, so that it can be copied."""
+    """Wraps paragraphs and lists at the terminal's width. An example stays on one line, so that it can be copied."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         lines: list[str] = []
-        for line in text.splitlines():
-            if len(line) <= width or line.startswith("  looptop "):
-                lines.append(line)
-            else:
-                lines += textwrap.wrap(line, width, subsequent_indent=" " * 14 if line.startswith("  ") else "")
+        for is_prose, group in itertools.groupby(text.splitlines(), lambda line: line[:1] not in ("", " ")):
+            for line in [" ".join(group)] if is_prose else group:
+                if line.startswith("  looptop ") or not line:
+                    lines.append(line)
+                else:
+                    lines += textwrap.wrap(line, width, subsequent_indent="" if is_prose else " " * 14)
         return "\n".join(lines)
 
 
@@ -283,12 +285,18 @@ def _print_completions() -> int:
 
     chosen = next((word for word in typed_words() if word in COMMANDS), None)
     module = import_module(f"looptop.engine.cli.{COMMANDS[chosen].module}") if chosen else None
-    complete(_parser(chosen, module))
+    complete(_parser(chosen, module, describes=True))
     return 0
 
 
-def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
-    """The whole parser; only the chosen command's arguments are added."""
+def _parser(chosen: str | None, module: ModuleType | None, describes: bool = False) -> Parser:
+    """The whole parser; only the chosen command's arguments are added.
+
+    Args:
+        chosen: The command.
+        module: Its module.
+        describes: Give argparse the commands' descriptions, which zsh and fish show. The help text has its own list.
+    """
     parser = Parser(
         prog="looptop",
         description="Ask a visual-question-answering model, train it, tune a summariser by PPO, watch both.\n"
@@ -305,14 +313,17 @@ def _parser(chosen: str | None, module: ModuleType | None) -> Parser:
         parser_class=Parser,
     )
     for name, command in COMMANDS.items():
+        listed: dict[str, Any] = {"help": command.help} if describes else {}
         subparser = subparsers.add_parser(
             name,
             description=command.help[0].upper() + command.help[1:] + ".",
             formatter_class=HelpText,
+            **listed,
         )
         if name == chosen and module is not None:
             subparser.takes_filters = getattr(module, "TAKES_FILTERS", False)
-            subparser.epilog = f"examples:\n{module.EXAMPLES}"
+            examples = module.EXAMPLES if isinstance(module.EXAMPLES, str) else module.EXAMPLES[name]
+            subparser.epilog = f"examples:\n{examples}"
             module.add_arguments(subparser)
     return parser
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import tomllib
@@ -75,10 +76,18 @@ def test_help_names_every_command(capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself_with_an_example(capsys: Capture, command: str) -> None:
+def test_every_command_explains_itself_with_an_example(
+    capsys: Capture, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = say(capsys, command, "--help")
     assert code == 0
-    assert f"looptop {command}" in out.partition("examples:")[2]
+    examples = out.partition("examples:")[2]
+    assert f"looptop {command}" in examples
+    paragraph = [line for line in examples.splitlines() if line[:1] not in ("", " ")]
+    for line, following in itertools.pairwise(paragraph):
+        full = len(f"{line} {following.split()[0]}") > 78
+        assert full or line.endswith(":"), "the lines of a paragraph are as long as the terminal allows"
 
 
 def test_version(capsys: Capture) -> None:

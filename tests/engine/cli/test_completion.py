@@ -28,6 +28,10 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
+ZSH = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_SHELL": "zsh", "_ARGCOMPLETE_IFS": "\v"}
+"""What the code for zsh sets."""
+
+
 @pytest.fixture
 def complete(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Complete:
     """What bash offers for a typed line."""
@@ -68,6 +72,17 @@ def test_bash_completes_what_the_parser_takes(complete: Complete) -> None:
 def test_a_home_that_cannot_be_read_completes_nothing(complete: Complete, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOOPTOP_HOME", "/dev/null/home")
     assert complete("looptop show v") == []
+
+
+def test_zsh_shows_what_each_command_does(tmp_path: Path) -> None:
+    code = "import sys; sys.argv = ['looptop']; from looptop.engine.cli.main import main; main()"
+    answer = tmp_path / "answer"
+    line = {"COMP_LINE": "looptop no", "COMP_POINT": "10", "_ARGCOMPLETE_STDOUT_FILENAME": str(answer)}
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, **ZSH, **line}, check=True)
+    assert answer.read_text().split("\v") == [
+        "note:keep a note with a run",
+        "notify:set the command to start when a run ends, fails or raises an alert",
+    ]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
