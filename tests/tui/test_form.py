@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from textual.widget import Widget
 from textual.widgets import Input
 
 from looptop.engine.config import RunConfig, override, preset, to_dict
@@ -60,7 +61,8 @@ async def test_everything_that_can_be_set_is_there_at_any_size(
         await until(pilot, lambda: settings[-1].key in shown(app) and settings[-1].meaning[:40] in shown(app))
         await pilot.press("home")
         await until(pilot, lambda: "\u2039 tiny \u203a" in shown(app) and "Preset" in shown(app))
-        assert all(len(line) <= size[0] for line in shown(app).splitlines())
+        for widget in form_of(app).walk_children(Widget):
+            assert widget.region.right <= size[0], widget
 
 
 async def test_arrows_move_and_choose_and_what_differs_is_marked(answers: QuickAnswers) -> None:

@@ -110,8 +110,8 @@ def test_the_listings_batch_is_one_permutation_and_one_step_a_pass(models: tuple
     _, hooks, state = run(policy, reference, batch, settings)
     assert len(hooks.seen) == settings.ppo_epochs == 4
     order = np.random.RandomState(3)
-    seen = [order.permutation(32) for _ in range(4)]
-    assert all(sorted(rows) == list(range(32)) for rows in seen)
+    for _ in range(4):
+        order.permutation(32)
     _, expected, drawn, *_ = order.get_state(legacy=True)
     _, actual, drawn_by_step, *_ = state.order.get_state(legacy=True)
     assert np.array_equal(expected, actual) and drawn == drawn_by_step
