@@ -22,6 +22,10 @@ from transformers import (
 from looptop.engine import config as configuration
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
+from looptop.engine.ppo.data import Query
+from looptop.engine.ppo.recorder import RecordedBatch
+from looptop.engine.ppo.rollout import Responses, Rollout
+from looptop.engine.ppo.step import BatchProgress
 from tests.engine.ppo.golden import load
 
 WORDS = [
@@ -169,3 +173,18 @@ def save_one_token_policy(folder: Path, token: int) -> Path:
     policy.save_pretrained(folder)
     save_bare_tokenizer(folder)
     return folder
+
+
+def scored_batch(
+    *,
+    responses: list[list[int]],
+    texts: list[str],
+    ended: list[bool],
+    queries_cut: Sequence[bool],
+    rewards: Sequence[float],
+    scores: Mapping[str, list[float]],
+) -> RecordedBatch:
+    """A batch that has its rewards, as it is recorded; each argument has an entry for each sample."""
+    queries = [Query(row, f"query {row}", [1], cut) for row, cut in enumerate(queries_cut)]
+    rollout = Rollout(queries, Responses(responses, ended), texts)
+    return RecordedBatch(BatchProgress(1, rollout, stage="scored", scores=dict(scores), rewards=rewards))

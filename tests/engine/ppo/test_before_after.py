@@ -13,6 +13,9 @@ from looptop.engine.cli.main import main
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo import paired_comparison
 from looptop.engine.ppo.before_after import FILE, CompareFigure, ComparePair, CompareResult, load, save, written
+from looptop.engine.ppo.data import Query
+from looptop.engine.ppo.measure import Measured
+from looptop.engine.ppo.rollout import Responses, Rollout
 from looptop.engine.runs.folder import RunFolder
 
 RESULT = CompareResult(
@@ -72,3 +75,25 @@ def test_each_writing_of_one_can_be_told_from_the_last(tmp_path: Path) -> None:
     assert first is not None and written(tmp_path) == first
     save(RESULT, tmp_path)
     assert written(tmp_path) != first
+
+
+def test_the_figures_of_a_comparison_are_paired_and_those_of_all_responses_are_not() -> None:
+    def measured(texts: list[str], rewards: list[float]) -> Measured:
+        responses = Responses([[5] * len(text) for text in texts], [text != "cut" for text in texts])
+        queries = [Query(row, "", [1], False) for row in range(len(texts))]
+        quality = [{"recall": reward / 10, "distinct": 1.0} for reward in rewards]
+        return Measured([Rollout(queries, responses, texts)], {"short": rewards}, rewards, rewards, quality)
+
+    before, after = measured(["ab", "ab", "cut"], [1.0, 2.0, 6.0]), measured(["a", "b", "c"], [2.0, 4.0, 6.0])
+    found = paired_comparison.figures(before, after)
+    assert list(found) == ["reward", "short", "kl", "length", "ended", "recall", "distinct"]
+    assert {name: (one.before, one.after, one.difference) for name, one in found.items()} == {
+        "reward": (3.0, 4.0, 1.0),
+        "short": (3.0, 4.0, 1.0),
+        "kl": (3.0, 4.0, 1.0),
+        "length": (pytest.approx(7 / 3), 1.0, pytest.approx(-4 / 3)),
+        "ended": (pytest.approx(2 / 3), 1.0, pytest.approx(1 / 3)),
+        "recall": (pytest.approx(0.3), pytest.approx(0.4), pytest.approx(0.1)),
+        "distinct": (pytest.approx(2 / 3), 1.0, pytest.approx(1 / 3)),
+    }
+    assert math.isnan(found["distinct"].low) and 0 <= found["reward"].low < 1 < found["reward"].high <= 2

@@ -10,7 +10,9 @@ import pytest
 from looptop.engine.files.lock import RunLock
 from looptop.engine.journal.causes import Hold, HoldReason, Stop, StopReason
 from looptop.engine.journal.reader import Journal, JournalWriter
+from looptop.engine.journal.records import ControlAnswer, accepted
 from looptop.engine.runs import control
+from looptop.engine.runs.checkpoint import seal
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate, StepVerdict
 from tests.factories.runs import config
@@ -40,6 +42,14 @@ class Driver:
     def batch(self, step: int) -> list[StepVerdict]:
         """Passes all stages of a batch."""
         return [*(self.gate.at_stage(step, stage) for stage in STAGES[:-1]), self.gate.at_step_end(step)]
+
+    def is_paused(self) -> bool:
+        return self.gate.is_paused
+
+    def controls(self) -> list[ControlAnswer]:
+        """The answers to controls."""
+        self.journal.close()
+        return Journal(self.folder.db).controls()
 
     def holds(self) -> list[Hold]:
         """Every hold that was journalled."""
@@ -127,3 +137,64 @@ def test_a_checkpoint_is_due_so_many_running_seconds_after_the_last_one(
             assert driver.gate.after_checkpoint(step) is False
     assert due == [False, True, False, True]
     assert driver.gate.running_seconds() == 1200
+
+
+def test_a_pause_before_the_first_step_holds_there(driver: Driver) -> None:
+    driver.send("pause")
+    assert driver.gate.before_steps() is False
+    assert driver.holds() == [Hold(0, "", HoldReason.PAUSE)]
+
+
+def test_a_pause_during_an_evaluation_waits_for_the_checkpoint_that_is_due(driver: Driver) -> None:
+    driver.send("checkpoint")
+    driver.gate._step = 2
+    assert driver.gate.at_step_end(3) == StepVerdict(checkpoint=True)
+    driver.send("pause")
+    assert driver.gate.between_steps() is False
+    assert driver.is_paused(), "it did not wait for anybody to continue it"
+    assert driver.gate.after_checkpoint(3) is False
+    assert not driver.is_paused()
+    driver.send("pause")
+    assert driver.gate.between_steps() is False
+    assert not driver.is_paused(), "with no checkpoint due it waited"
+
+
+def test_controls_are_answered_by_what_can_be_done(driver: Driver) -> None:
+    gate = driver.gate
+    gate.handlers["rating"] = lambda asked: accepted("kept", f"keeps {asked.value}")
+    gate.at_step_end(1)
+    for kind in ("reward", "rating", "checkpoint"):
+        driver.send(kind, value=0.5)
+        gate.at_step_end(2)
+    gate.after_checkpoint(2)
+    checkpoint = driver.folder.checkpoints / "checkpoint-2"
+    checkpoint.mkdir()
+    driver.send("checkpoint")
+    assert gate.between_steps() is False
+    (checkpoint / "config.json").write_text("{}")
+    seal(checkpoint)
+    driver.send("checkpoint")
+    gate.between_steps()
+    assert [answer.code for answer in driver.controls()] == [
+        "unknown_control",
+        "kept",
+        "checkpoint",
+        "checkpoint",
+        "checkpoint_exists",
+    ], "a checkpoint that is not complete is made again"
+
+
+def test_what_a_full_disk_refused_is_tried_again_by_a_checkpoint(driver: Driver) -> None:
+    driver.send("checkpoint")
+    assert driver.gate.hold_until_continued(HoldReason.DISK, "no space") is True
+    assert [answer.code for answer in driver.controls()] == ["tries_again"]
+    assert driver.holds() == [Hold(0, "", HoldReason.DISK, "no space")]
+
+
+def test_a_gate_that_is_detached_keeps_nothing_of_the_training(driver: Driver) -> None:
+    driver.gate.handlers["rating"] = lambda asked: accepted("kept", "")
+    driver.gate.detach()
+    assert not driver.gate.handlers
+    driver.gate.request_stop()
+    driver.gate.at_stage(3, "scored", BREAKPOINT)
+    assert driver.is_paused(), "nobody was called to continue it"
