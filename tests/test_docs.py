@@ -1,14 +1,17 @@
-"""README, docs and the other pages: their links lead somewhere, and their commands exist."""
+"""README, docs and the other pages: their links lead somewhere, and their commands are taken."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
+from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
-from looptop.engine.cli.main import COMMANDS
+from looptop.engine.cli.main import COMMANDS, _parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -37,13 +40,26 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not heading or heading in anchors(target), f"{page.name} links to {link}"
 
 
+def commands(page: Path) -> Iterator[str]:
+    """The commands in a page's blocks of code, and in README's tables."""
+    text = page.read_text("utf-8")
+    for line in [line for block in CODE.findall(text) for line in block.splitlines()]:
+        yield from (command for command in line.split("; ") if command.startswith("looptop "))
+    if page.name == "README.md":
+        yield from re.findall(r"`(looptop [^`]*)`", CODE.sub("", text))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_exists(page: Path) -> None:
-    lines = [line for block in CODE.findall(page.read_text("utf-8")) for line in block.splitlines()]
-    for line in lines:
-        if line.startswith("looptop "):
-            command = shlex.split(line, comments=True)[1]
-            assert command in COMMANDS, f"{page.name}: {line}"
+def test_every_command_is_accepted(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for line in commands(page):
+        words = takewhile(lambda word: word not in (">", ">>"), shlex.split(line, comments=True)[1:])
+        command, *arguments = words
+        assert command in COMMANDS, f"{page.name}: {line}"
+        module = import_module(f"looptop.engine.cli.{COMMANDS[command].module}")
+        try:
+            _parser(command, module).parse_args([command, *arguments])
+        except SystemExit:
+            pytest.fail(f"{page.name}: {line}: {capsys.readouterr().err}")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,4 +1,4 @@
-"""`make bench`: measures every figure of `docs/benchmarks.md` and prints it, with the CPU's name."""
+"""`make bench`: measures the speeds and memory in `docs/benchmarks.md` and prints them, with the CPU's name."""
 
 from __future__ import annotations
 
