@@ -137,7 +137,8 @@ class PpoSettings(Table, frozen=True, kw_only=True):
     """Mini-batches that share one step of the optimiser."""
 
     kl_penalty: KlPenalty = "kl"
-    """How a token's distance from the reference is measured; see `kl.kl_penalty`."""
+    """How a token's distance from the reference is measured: the difference of the two log-probabilities (`kl`), its
+    absolute value (`abs`), half its square (`mse`), or the KL over the whole vocabulary (`full`)."""
     init_kl_coef: NonNegativeFloat = 0.2
     """beta, the weight of the KL in the reward, at the start."""
     adap_kl_ctrl: bool = True
