@@ -95,14 +95,13 @@ class LooptopApp(App[str]):
             attach: The run to open on.
             make_evaluator: Makes the evaluating process; the engine's own by default.
         """
-        options: dict[str, Any] = {"driver_class": terminal.Driver} if drawn_on is not None else {}
         self.kept = StateFile()
         self.settings_file = read_home_settings()
         if attach is not None:
             self.DEFAULT_MODE = screen_of(attach)  # type: ignore[misc]  # this app's own
         elif self.kept.state.screen in MAIN_SCREENS:
             self.DEFAULT_MODE = self.kept.state.screen  # type: ignore[misc]
-        super().__init__(**options)
+        super().__init__(driver_class=None if drawn_on is None else terminal.Driver)
         self._opened_on, self._drawn_on = attach, drawn_on
         self._make_process, self._make_evaluator = make_process, make_evaluator
         self.graphics = GraphicsLayer(self)
@@ -322,6 +321,10 @@ class LooptopApp(App[str]):
         super().exit(*args, **kwargs)
 
     # What Textual asks for.
+
+    def on_load(self) -> None:
+        """Lets tasks begin in turn on Python 3.12+ too: where they begin at once, modes fail (Textual's issue 6444)."""
+        asyncio.get_running_loop().set_task_factory(None)
 
     async def run_action(
         self,
