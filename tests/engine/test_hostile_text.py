@@ -14,7 +14,7 @@ from looptop.engine.journal.reader import Journal
 from tests.factories.hostile import HOSTILE, acts, hostile_run
 
 
-def said(words: list[str]) -> tuple[str, str]:
+def output(words: list[str]) -> tuple[str, str]:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         main(words)
@@ -35,18 +35,18 @@ def test_no_command_says_what_acts_on_the_terminal(tmp_path: Path) -> None:
         ["curate", "edited"], ["curate", "--drop", "no" + HOSTILE], ["curate", "--relabel", HOSTILE, HOSTILE],
     ]  # fmt: skip
     for words in [*commands, *([*words, "--json"] for words in commands if words[0] not in ("attach",))]:
-        out, err = said([words[0], run.id, *words[1:]])
+        out, err = output([words[0], run.id, *words[1:]])
         assert not acts(out) and not acts(err), (words, acts(out), acts(err))
         assert "Traceback" not in err, (words, err)
     for words in (["runs"], ["runs", "--json"], ["runs", HOSTILE], ["doctor"]):
-        out, err = said(words)
+        out, err = output(words)
         assert not acts(out) and not acts(err), words
-    assert "[@click=app.quit]" in said(["show", run.id])[0]
+    assert "[@click=app.quit]" in output(["show", run.id])[0]
 
 
 def test_json_holds_the_text_as_it_is() -> None:
     run = hostile_run()
-    shown = json.loads(said(["show", run.id, "--json"])[0])
+    shown = json.loads(output(["show", run.id, "--json"])[0])
     assert any(HOSTILE in event["text"] for event in shown["events"])
 
 
@@ -55,5 +55,5 @@ def test_a_folder_with_a_hostile_name_is_only_shown(broken: str, tmp_path: Path)
     run = hostile_run()
     elsewhere = run.path.rename(tmp_path / broken)
     for words in (["show"], ["logs"], ["resume"], ["metrics"], ["attach"], ["delete", "--yes"]):
-        out, err = said([words[0], str(elsewhere), *words[1:]])
+        out, err = output([words[0], str(elsewhere), *words[1:]])
         assert not acts(out) and not acts(err), words

@@ -75,16 +75,16 @@ def hostile_run(batches: int = 6) -> RunFolder:
 def text_columns(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     """Every column of every table that holds text."""
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-    found = [
+    texts = [
         (table, column)
         for table in tables
         if not table.startswith("sqlite_")
         for _, column, kind, *_ in connection.execute(f"PRAGMA table_info({table})")
         if kind == "TEXT"
     ]
-    empty = [table for table, _ in found if not connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]]
-    assert len(found) > 25 and not empty, empty
-    return [each for each in found if each not in LEFT]
+    empty = [table for table, _ in texts if not connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]]
+    assert len(texts) > 25 and not empty, empty
+    return [each for each in texts if each not in LEFT]
 
 
 def spoil(connection: sqlite3.Connection, table: str, column: str) -> None:

@@ -33,9 +33,9 @@ WORDS = [
     *("closed", "for", "two", "six", "million", "today", "."),
 ]
 TEXTS = [
-    f"the {thing} in {place} {verb} a {what} for {number} million today ."
+    f"the {thing} in {city} {verb} a {what} for {number} million today ."
     for thing in ("council", "hospital", "school")
-    for place in ("Oslo", "Rome")
+    for city in ("Oslo", "Rome")
     for verb in ("announced", "opened", "closed")
     for what in ("tram", "line", "school")
     for number in ("two", "six")

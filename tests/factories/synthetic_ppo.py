@@ -201,8 +201,8 @@ class Maker:
         texts = [" ".join(row) for row in words]
         figures = []
         for row, query, text in zip(words, queries, texts, strict=True):
-            said = query.split()
-            facts = [said[2], said[4], said[said.index("for") + 1]]
+            parts = query.split()
+            facts = [parts[2], parts[4], parts[parts.index("for") + 1]]
             others = max(1, len(words) - 1)
             figures.append(
                 {
@@ -279,10 +279,10 @@ class Maker:
             nothing = np.full(mask.shape, np.nan, dtype=np.float32)
             stacked = np.stack([columns.get(name, nothing) for name in TOKEN_COLUMNS]).astype("<f4")
             blobs = []
-            for row, said in enumerate(words):
-                ids = np.array([self.pieces[word] for word in said], dtype="<i4").tobytes()
-                counts = np.ones(len(said), dtype=np.uint8).tobytes()
-                blobs.append((row, tables.pack(ids, counts, [stacked[:, row, : len(said)].tobytes()])))
+            for row, response in enumerate(words):
+                ids = np.array([self.pieces[word] for word in response], dtype="<i4").tobytes()
+                counts = np.ones(len(response), dtype=np.uint8).tobytes()
+                blobs.append((row, tables.pack(ids, counts, [stacked[:, row, : len(response)].tobytes()])))
             tables.write_tokens(writer, step, blobs)
 
 
@@ -354,21 +354,21 @@ def make_comparison(run: RunFolder, pairs: int = 200) -> None:
     before, after = Maker(1, pairs, seed=7), Maker(1, pairs, seed=7)
     dice = random.Random(7)
     queries, old, _ = before.sample_texts(0)
-    new = [after._summary(random.Random(row), 0.95, *_said(query)) for row, query in enumerate(queries)]
+    new = [after._summary(random.Random(row), 0.95, *_facts_of(query)) for row, query in enumerate(queries)]
     rows = []
-    for place, (query, was, now) in enumerate(zip(queries, old, new, strict=True)):
+    for index, (query, was, now) in enumerate(zip(queries, old, new, strict=True)):
         scores = {
             word: {
-                "grammar": dice.gauss(2.6 - 3.4 * (":" in said), 0.7),
-                "neutral": dice.gauss(2.2 - 3.8 * any(each in GUSHING + DAMNING for each in said), 0.6),
+                "grammar": dice.gauss(2.6 - 3.4 * (":" in summary), 0.7),
+                "neutral": dice.gauss(2.2 - 3.8 * any(each in GUSHING + DAMNING for each in summary), 0.6),
             }
-            for word, said in (("before", was), ("after", now))
+            for word, summary in (("before", was), ("after", now))
         }
         totals = {word: part["grammar"] + 0.5 * part["neutral"] for word, part in scores.items()}
-        texts = [" ".join(word for word in said if word != "</s>") for said in (was, now)]
+        texts = [" ".join(word for word in summary if word != "</s>") for summary in (was, now)]
         rows.append(
             ComparePair(  # type: ignore[call-arg]
-                place, query, *texts, totals["before"], totals["after"], scores["before"], scores["after"],  # type: ignore[arg-type]
+                index, query, *texts, totals["before"], totals["after"], scores["before"], scores["after"],  # type: ignore[arg-type]
                 dice.gammavariate(4, 0.7),
             )
         )  # fmt: skip
@@ -378,7 +378,7 @@ def make_comparison(run: RunFolder, pairs: int = 200) -> None:
     save_comparison(CompareResult(run.id, pairs, 42, "newsroom", rows, figures), run.path)
 
 
-def _said(query: str) -> tuple[str, str, str, str, int]:
+def _facts_of(query: str) -> tuple[str, str, str, str, int]:
     words = query.split()
     end = words.index("for")
     return words[2], words[4], " ".join(words[7:end]), words[5], int(words[end + 1])

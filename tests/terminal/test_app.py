@@ -161,8 +161,8 @@ def test_the_app_never_holds_torch() -> None:
 
 def test_nothing_heavy_is_imported_on_the_way_to_the_first_paint() -> None:
     words = f"import sys, looptop.tui.app; print([name for name in {HEAVY} if name in sys.modules])"
-    said = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_quitting_while_a_run_goes_on_says_how_to_come_back() -> None:

@@ -76,7 +76,7 @@ def test_a_batch_is_held_judged_found_again_and_taught_as_a_person_said(
         tty.until(rf"batch {step:,} .*⏸ paused(?s:.*)◉ compared(?s:.*)1 judged(?s:.*)= .*{wanted:.2f}", 90)
         journal = PpoJournal(run.db)
         assert [text_of(sample) for sample in journal.samples(step)] == [text_of(sample) for sample in before]
-        assert [(said.row, said.kind, said.value) for said in journal.judgements(step)] == [(ROW, "reward", wanted)]
+        assert [(each.row, each.kind, each.value) for each in journal.judgements(step)] == [(ROW, "reward", wanted)]
         tty.send("b")
         tty.until("Breakpoints of ppo-1(?s:.*)length > 0")
         tty.send("\x1b[B")
@@ -181,9 +181,9 @@ def text_of(sample: SampleRecord) -> tuple[str, str]:
 
 
 def tokens(run: RunFolder, step: int) -> TokenTable:
-    found = PpoJournal(run.db).tokens(step, ROW)
-    assert found is not None
-    return found
+    table = PpoJournal(run.db).tokens(step, ROW)
+    assert table is not None
+    return table
 
 
 def raw_advantages(table: TokenTable) -> list[float]:

@@ -56,7 +56,7 @@ def crumbs(app: Any) -> str:
 def rows(app: Any, begin: str) -> list[str]:
     """The lines below the first one that begins so."""
     lines = [line.strip() for line in shown(app).splitlines()]
-    at = next(place for place, line in enumerate(lines) if line.startswith(begin))
+    at = next(number for number, line in enumerate(lines) if line.startswith(begin))
     return lines[at + 1 :]
 
 

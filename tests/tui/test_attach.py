@@ -80,8 +80,8 @@ async def test_the_app_opens_on_the_run_that_was_named_and_keys_are_about_it(ans
         async with app.run_test(size=SIZE, notifications=True) as pilot:
             await until(pilot, lambda: shows(app, named))
             await pilot.press("space", "c")
-            said = f"{named.id} is not running, it is finished"
-            await until(pilot, lambda: said in " ".join(shown(app).split()))
+            sentence = f"{named.id} is not running, it is finished"
+            await until(pilot, lambda: sentence in " ".join(shown(app).split()))
             assert shows(app, named)
         assert [control.waiting(run) for run in beside] == [[] for _ in beside]
 

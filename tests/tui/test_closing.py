@@ -51,7 +51,7 @@ async def test_a_double_click_beside_the_palette_closes_it_once(answers: QuickAn
         assert app.is_running
 
 
-async def found(pilot: Any, command: str) -> OptionList:
+async def palette_results(pilot: Any, command: str) -> OptionList:
     """The palette's list with one command in it."""
     await pilot.press("ctrl+p")
     await until(pilot, lambda: isinstance(pilot.app.screen, Palette))
@@ -74,12 +74,12 @@ async def test_a_command_that_is_chosen_twice_runs_once(answers: QuickAnswers, m
 
     monkeypatch.setattr(app, "run_action", noted)
     async with app.run_test(size=SIZE) as pilot:
-        options = await found(pilot, "model (m)")
+        options = await palette_results(pilot, "model (m)")
         options.highlighted = 0
         for _ in range(3):
             options.action_select()
         await until(pilot, lambda: isinstance(app.screen, AskScreen) and done)
-        options = await found(pilot, "open (o)")
+        options = await palette_results(pilot, "open (o)")
         palette = app.screen
         options.action_select()
         for _ in range(3):
@@ -95,7 +95,7 @@ async def test_a_command_is_not_typed_into_the_field_that_has_the_focus(answers:
         await pilot.press("a", "x")
         field = app.screen.query_one("#question", Input)
         await until(pilot, lambda: field.value == "x")
-        (await found(pilot, "model (m)")).action_select()
+        (await palette_results(pilot, "model (m)")).action_select()
         await until(pilot, lambda: isinstance(app.screen, ModelPicker))
         assert field.value == "x"
 
@@ -138,12 +138,12 @@ async def test_page_keys_in_a_list_without_room(answers: QuickAnswers, lines: in
     async with app.run_test(size=SIZE) as pilot:
         choices = [Choice(str(number), Content(f"choice {number}")) for number in range(lines)]
         await app.push_screen(Picker("Choose", choices, "nothing"))
-        found = app.screen.query_one(OptionList)
-        found.styles.height = found.styles.min_height = 0
-        await until(pilot, lambda: not found.size.height)
-        found.clear_options().add_options([each.line for each in choices])
-        found.highlighted = 0 if lines else None
-        found.focus()
+        results = app.screen.query_one(OptionList)
+        results.styles.height = results.styles.min_height = 0
+        await until(pilot, lambda: not results.size.height)
+        results.clear_options().add_options([each.line for each in choices])
+        results.highlighted = 0 if lines else None
+        results.focus()
         await pilot.press("pagedown", "pageup", "end", "home", "down", "up", "pagedown")
         assert app.is_running
 

@@ -72,8 +72,8 @@ def test_many_blanks_are_one_sequence_where_the_terminal_erases_in_colour() -> N
 @pytest.mark.parametrize(("term", "erases"), [("xterm-256color", True), ("screen", False), ("no-such-terminal", False)])
 def test_terminfo_tells_which_terminal_does(term: str, erases: bool) -> None:
     words = f"from looptop.tui.terminal.compact_output import erases_in_colour; print(erases_in_colour({term!r}))"
-    said = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == str(erases)
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(erases)
 
 
 def test_what_it_does_not_know_passes_and_finds_the_colours_as_they_should_be() -> None:

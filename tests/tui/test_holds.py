@@ -67,6 +67,6 @@ async def test_why_a_run_is_held_is_told_everywhere(
                 await pilot.press("alt+4")
                 await until(pilot, lambda words=words: isinstance(app.screen, RunsScreen) and tells(words[:11]))  # type: ignore[misc]
                 await pilot.press("enter")
-                there = IN_PPO.get(words, hold.detail or words) if kind == "ppo" and hold is not ALERT else words
-                await until(pilot, lambda there=there: not isinstance(app.screen, RunsScreen) and tells(there[:20]))  # type: ignore[misc]
+                seen = IN_PPO.get(words, hold.detail or words) if kind == "ppo" and hold is not ALERT else words
+                await until(pilot, lambda seen=seen: not isinstance(app.screen, RunsScreen) and tells(seen[:20]))  # type: ignore[misc]
         writer.close()

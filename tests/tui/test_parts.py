@@ -116,9 +116,9 @@ def test_the_benchmark_says_the_same_at_its_beginning_and_in_all() -> None:
 
 
 def test_a_reason_that_does_not_fit_says_where_all_of_it_is() -> None:
-    said = safe("vqa-1 failed: no such file as [b]" + "x" * 100)
-    assert reason(said, 200) == said
-    cut = reason(said, 60)
+    sentence = safe("vqa-1 failed: no such file as [b]" + "x" * 100)
+    assert reason(sentence, 200) == sentence
+    cut = reason(sentence, 60)
     assert cut.cell_length == 60
     assert cut.plain.startswith("vqa-1 failed: no such") and cut.plain.endswith("…  l: all of it, in the log")
 

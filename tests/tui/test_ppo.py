@@ -33,8 +33,8 @@ from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, last_batch, rows
 
 
 def step(screen: Any) -> int | None:
-    found: int | None = screen.query_one(RunPage).step
-    return found
+    step: int | None = screen.query_one(RunPage).step
+    return step
 
 
 async def test_a_run_is_chosen_and_shown_with_all_charts_and_its_batches(answers: QuickAnswers) -> None:
@@ -65,8 +65,8 @@ async def test_going_down_and_up_again_with_two_keys(answers: QuickAnswers) -> N
         screen = await go(pilot, run, "tokens")
         words = ["ppo-1", "batch 12", "sample 0", "token 0"]
         while words:
-            place = f" {PATH_SEPARATOR} ".join(words)
-            await until(pilot, lambda place=place: crumbs(app).split("  ")[0].strip() == place)  # type: ignore[misc]
+            path = f" {PATH_SEPARATOR} ".join(words)
+            await until(pilot, lambda path=path: crumbs(app).split("  ")[0].strip() == path)  # type: ignore[misc]
             await pilot.press("escape")
             words.pop()
         assert screen.navigation.level == "run"
@@ -222,10 +222,10 @@ async def test_samples_are_sorted_by_any_column_either_way(answers: QuickAnswers
                 await pilot.press(bracket)
                 assert table.sort == (key, largest)
                 if key in ("response", "query"):
-                    found: list[Any] = [getattr(row.record, key).lower() for row in page.rows]
+                    figures: list[Any] = [getattr(row.record, key).lower() for row in page.rows]
                 else:
-                    found = [row.figures[key] for row in page.rows]
-                assert found == sorted(found, reverse=largest), key
+                    figures = [row.figures[key] for row in page.rows]
+                assert figures == sorted(figures, reverse=largest), key
             await pilot.press("right")
         assert f"{table.columns[-1].title}▼" in shown(app)
 
@@ -462,8 +462,8 @@ async def test_the_line_of_stages_says_whose_they_are(answers: QuickAnswers) -> 
             await until(pilot, lambda: "batch 2" in crumbs(app) and "8 of 8 samples" in shown(app))
             for key in ("e", "x"):
                 await pilot.press(key)
-                said = "batch 2 of ppo-1 was updated already, batch 4 not yet; here only a rating can be given"
-                await until(pilot, lambda: said in [each.message for each in app._notifications])  # noqa: B023
+                sentence = "batch 2 of ppo-1 was updated already, batch 4 not yet; here only a rating can be given"
+                await until(pilot, lambda: sentence in [each.message for each in app._notifications])  # noqa: B023
                 assert "reward of sample" not in shown(app) and control.waiting(run) == []
                 app.clear_notifications()
             await pilot.press("enter")

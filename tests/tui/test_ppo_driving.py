@@ -172,7 +172,7 @@ async def test_breakpoints_are_listed_added_with_errors_as_typed_and_removed(ans
         await pilot.press("b")
         await until(pilot, lambda: isinstance(app.screen, Breakpoints) and "none is set" in shown(app))
         field = app.screen.query_one("#condition", Input)
-        for typed, said in (
+        for typed, sentence in (
             ("kl >", "ends too early; expected a number"),
             ("kll > 3", "did you mean 'kl'"),
             ("__import__('os')", "has '(' at column"),
@@ -181,7 +181,7 @@ async def test_breakpoints_are_listed_added_with_errors_as_typed_and_removed(ans
             ("any sample.kl > 20", "enter sets it"),
         ):
             field.value = typed
-            await until(pilot, lambda said=said: said in " ".join(shown(app).split()))  # type: ignore[misc]
+            await until(pilot, lambda sentence=sentence: sentence in " ".join(shown(app).split()))  # type: ignore[misc]
         await pilot.press("enter")
         await until(pilot, lambda: PpoJournal(run.db).breakpoints() == ["any sample.kl > 20"])
         field.value = "reward.std < 1"

@@ -126,10 +126,10 @@ def test_what_differs_is_marked_word_by_word() -> None:
 @given(some.lists(some.one_of(some.none(), figures), max_size=20), some.booleans())
 def test_samples_without_a_figure_come_last_either_way(rewards: list[float | None], largest: bool) -> None:
     rows = [SampleRow(SampleRecord(at, at, "q", "r", True, 1, reward=reward)) for at, reward in enumerate(rewards)]
-    found = [row.record.reward for row in sorted_rows(rows, "reward", largest)]
-    known = [value for value in found if value is not None and not math.isnan(value)]
+    ordered = [row.record.reward for row in sorted_rows(rows, "reward", largest)]
+    known = [value for value in ordered if value is not None and not math.isnan(value)]
     assert known == sorted(known, reverse=largest)
-    assert all(value is None or math.isnan(value) for value in found[len(known) :])
+    assert all(value is None or math.isnan(value) for value in ordered[len(known) :])
 
 
 @given(figures)

@@ -33,7 +33,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("there", "expected"),
+    ("hardware", "expected"),
     [
         ({"cpu": {"avx512_bf16": True}}, ("cpu", "bf16")),
         ({"cpu": {"amx_bf16": True}}, ("cpu", "bf16")),
@@ -45,8 +45,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
         ({"mps": True}, ("mps", "fp32")),
     ],
 )
-def test_auto_takes_the_best_device(machine: Any, there: dict[str, Any], expected: tuple[str, str]) -> None:
-    machine(**there)
+def test_auto_takes_the_best_device(machine: Any, hardware: dict[str, Any], expected: tuple[str, str]) -> None:
+    machine(**hardware)
     chosen = pick()
     assert (chosen.torch_device, chosen.precision) == expected
     assert chosen.name and chosen.threads >= 1

@@ -139,9 +139,9 @@ def figures(folder: RunFolder) -> dict[str, list[float | None]]:
 
 def topology(folder: Path, siblings: dict[int, str]) -> Path:
     for number, text in siblings.items():
-        place = folder / f"cpu{number}" / "topology"
-        place.mkdir(parents=True)
-        (place / "thread_siblings_list").write_text(text + "\n")
+        core = folder / f"cpu{number}" / "topology"
+        core.mkdir(parents=True)
+        (core / "thread_siblings_list").write_text(text + "\n")
     return folder
 
 

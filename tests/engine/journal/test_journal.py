@@ -197,9 +197,9 @@ def test_a_damaged_journal_is_refused_in_one_sentence(path: Path) -> None:
     ("kind", "network"), [("ext4", False), ("nfs4", True), ("cifs", True), ("fuse.sshfs", True), ("tmpfs", False)]
 )
 def test_a_network_file_system_is_known_by_its_mount(tmp_path: Path, kind: str, network: bool) -> None:
-    place = tmp_path.resolve()
-    other = str(place) + "-other"
-    mounts = [("/", "ext4"), (str(place), "ext4"), (str(place), kind), (other, "nfs" if not network else "ext4")]
+    folder = tmp_path.resolve()
+    other = str(folder) + "-other"
+    mounts = [("/", "ext4"), (str(folder), "ext4"), (str(folder), kind), (other, "nfs" if not network else "ext4")]
     assert is_on_network(tmp_path / "run.db", mounts) is network
 
 

@@ -70,7 +70,7 @@ def test_advantages_are_the_sum_over_all_later_steps(
 ) -> None:
     mask, source = case
     values, rewards = numbers(mask, source), numbers(mask, source)
-    found = generalized_advantages(values, rewards, gamma, lam)
+    result = generalized_advantages(values, rewards, gamma, lam)
     width = mask.shape[1]
     for row in range(len(mask)):
         for t in range(width):
@@ -79,7 +79,7 @@ def test_advantages_are_the_sum_over_all_later_steps(
                 following = values[row, later + 1].item() if later + 1 < width else 0.0
                 delta = rewards[row, later].item() + gamma * following - values[row, later].item()
                 wanted += (gamma * lam) ** (later - t) * delta
-            assert found[row, t].item() == pytest.approx(wanted, abs=1e-9)
+            assert result[row, t].item() == pytest.approx(wanted, abs=1e-9)
 
 
 @given(responses())
@@ -149,18 +149,18 @@ def a_mini_batch(shift: float) -> tuple[Tensor, Tensor, Tensor, Targets, Tensor]
 
 def test_before_the_first_step_every_ratio_is_1_and_the_surrogate_is_minus_the_mean_advantage() -> None:
     new, values, old, taught, mask = a_mini_batch(0.0)
-    found = losses(new, values, old, taught, mask, PpoSettings())
-    assert (found.ratio == 1).all()
-    assert found.policy.item() == pytest.approx(-masked_mean(taught.advantages, mask).item(), abs=1e-6)
-    assert found.policy_clipfrac.item() == found.value_clipfrac.item() == 0
+    result = losses(new, values, old, taught, mask, PpoSettings())
+    assert (result.ratio == 1).all()
+    assert result.policy.item() == pytest.approx(-masked_mean(taught.advantages, mask).item(), abs=1e-6)
+    assert result.policy_clipfrac.item() == result.value_clipfrac.item() == 0
 
 
 @pytest.mark.parametrize("shift", [3.0, 500.0])
 def test_a_mini_batch_whose_mean_ratio_is_too_large_teaches_nothing_but_still_has_gradients(shift: float) -> None:
     new, values, old, taught, mask = a_mini_batch(shift)
-    found = losses(new, values, old, taught, mask, PpoSettings(ratio_threshold=10.0))
-    assert found.policy.item() == found.value.item() == found.total.item() == 0
-    found.total.backward()
+    result = losses(new, values, old, taught, mask, PpoSettings(ratio_threshold=10.0))
+    assert result.policy.item() == result.value.item() == result.total.item() == 0
+    result.total.backward()
     for leaf in (new, values):
         assert leaf.grad is not None and not leaf.grad.any()
 

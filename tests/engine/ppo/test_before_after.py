@@ -40,8 +40,8 @@ def test_a_comparison_is_kept_with_its_run_for_nobody_else_to_read(tmp_path: Pat
 def test_a_p_that_is_no_number_is_none_afterwards_either(tmp_path: Path) -> None:
     same = CompareFigure(1.0, 1.0, 0.0, 0.0, 0.0, math.nan, 1)
     save(msgspec.structs.replace(RESULT, figures={"reward": same}), tmp_path)
-    found = load(tmp_path)
-    assert found is not None and math.isnan(found.figures["reward"].p)
+    result = load(tmp_path)
+    assert result is not None and math.isnan(result.figures["reward"].p)
 
 
 def test_one_that_cannot_be_read_or_written_is_one_sentence(tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_the_figures_of_a_comparison_are_paired_and_those_of_all_responses_are_n
         return Measured([Rollout(queries, responses, texts)], {"short": rewards}, rewards, rewards, quality)
 
     before, after = measured(["ab", "ab", "cut"], [1.0, 2.0, 6.0]), measured(["a", "b", "c"], [2.0, 4.0, 6.0])
-    found = paired_comparison.figures(before, after)
-    assert list(found) == ["reward", "short", "kl", "length", "ended", "recall", "distinct"]
-    assert {name: (one.before, one.after, one.difference) for name, one in found.items()} == {
+    result = paired_comparison.figures(before, after)
+    assert list(result) == ["reward", "short", "kl", "length", "ended", "recall", "distinct"]
+    assert {name: (one.before, one.after, one.difference) for name, one in result.items()} == {
         "reward": (3.0, 4.0, 1.0),
         "short": (3.0, 4.0, 1.0),
         "kl": (3.0, 4.0, 1.0),
@@ -96,4 +96,4 @@ def test_the_figures_of_a_comparison_are_paired_and_those_of_all_responses_are_n
         "recall": (pytest.approx(0.3), pytest.approx(0.4), pytest.approx(0.1)),
         "distinct": (pytest.approx(2 / 3), 1.0, pytest.approx(1 / 3)),
     }
-    assert math.isnan(found["distinct"].low) and 0 <= found["reward"].low < 1 < found["reward"].high <= 2
+    assert math.isnan(result["distinct"].low) and 0 <= result["reward"].low < 1 < result["reward"].high <= 2

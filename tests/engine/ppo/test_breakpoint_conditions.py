@@ -55,7 +55,7 @@ def test_what_is_met_is_said(text: str, met: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "sentence"),
     [
         ("", "ends too early; expected a figure such as kl, or nan"),
         ("kl", "ends too early; expected one of < <= > >= == !="),
@@ -79,10 +79,10 @@ def test_what_is_met_is_said(text: str, met: str) -> None:
         ("8 > kl", "has '8' at column 1; expected a figure"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:
+def test_what_is_wrong_is_said_with_its_place(text: str, sentence: str) -> None:
     with pytest.raises(LooptopError) as caught:
         parse(text, known=["grammar"])
-    assert said in str(caught.value)
+    assert sentence in str(caught.value)
 
 
 @pytest.mark.parametrize(

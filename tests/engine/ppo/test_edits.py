@@ -131,19 +131,19 @@ def test_samples_that_are_left_out_count_in_no_figure_and_no_condition(tiny: Ppo
     run.step()
     held(run, "updated", step)
     assert "breakpoint" not in run.journal.state()[1]
-    found = journal.figures(journal.names(), step, step)[step]
+    metrics = journal.figures(journal.names(), step, step)[step]
     kept = [sample for sample in journal.samples(step) if sample.row not in (4, 5)]
     used = [1.5 if sample.row == 0 else sample.reward for sample in kept]
-    assert found["env/reward_used"] == pytest.approx(statistics.fmean(used), abs=1e-5)  # type: ignore[arg-type]
-    assert found["env/reward_used"] == pytest.approx(found["ppo/mean_scores"], abs=1e-5)
+    assert metrics["env/reward_used"] == pytest.approx(statistics.fmean(used), abs=1e-5)  # type: ignore[arg-type]
+    assert metrics["env/reward_used"] == pytest.approx(metrics["ppo/mean_scores"], abs=1e-5)
     for name, values in (
         ("env/reward_mean", [sample.reward for sample in kept]),
         ("env/length", [float(sample.length) for sample in kept]),
         ("objective/kl", [sample.kl for sample in kept]),
         ("scores/grammar", [sample.scores["grammar"] for sample in kept]),
     ):
-        assert found[name] == pytest.approx(statistics.fmean(values), abs=1e-5), name  # type: ignore[arg-type]
-    assert found["env/distinct"] == pytest.approx(len({sample.response for sample in kept}) / len(kept))
+        assert metrics[name] == pytest.approx(statistics.fmean(values), abs=1e-5), name  # type: ignore[arg-type]
+    assert metrics["env/distinct"] == pytest.approx(len({sample.response for sample in kept}) / len(kept))
 
 
 def test_a_condition_names_a_sample_by_its_row_in_the_batch() -> None:

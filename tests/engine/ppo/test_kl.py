@@ -29,10 +29,10 @@ def test_a_policy_is_at_no_distance_from_itself(seed: int, scale: float) -> None
 @given(st.integers(0, 1000), st.floats(0.1, 10))
 def test_the_full_kl_is_the_mean_of_the_sampled_one_and_never_below_0(seed: int, scale: float) -> None:
     policy, reference = distributions(seed, scale), distributions(seed + 1, scale)
-    found = full_kl(policy, reference)
+    divergence = full_kl(policy, reference)
     expectation = (policy.exp() * kl_penalty(policy, reference, "kl")).sum(-1)
-    torch.testing.assert_close(found, expectation)
-    assert (found >= 0).all()
+    torch.testing.assert_close(divergence, expectation)
+    assert (divergence >= 0).all()
 
 
 def test_the_kinds_in_numbers() -> None:

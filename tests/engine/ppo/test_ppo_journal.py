@@ -92,8 +92,8 @@ def test_a_resume_goes_back_and_keeps_what_a_person_said(writer: JournalWriter) 
     journal = PpoJournal(writer.path)
     assert journal.batch_span() == (1, 2, 2)
     assert journal.samples(3) == [] and journal.tokens(3, 0) is None and journal.tokens(2, 1) is not None
-    (said,) = journal.judgements()
-    assert (said.step, said.row, said.kind, said.value, said.by) == (4, 0, "reward", 2.5, "app")
+    (kept,) = journal.judgements()
+    assert (kept.step, kept.row, kept.kind, kept.value, kept.by) == (4, 0, "reward", 2.5, "app")
     assert journal.judgements(3) == []
 
 

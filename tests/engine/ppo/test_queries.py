@@ -27,7 +27,7 @@ def config(source: Path | str, **options: object) -> QueryConfig:
 
 
 def all_texts(queries: object) -> list[str]:
-    return [queries[place].text for place in range(len(queries))]  # type: ignore[index,arg-type]
+    return [queries[row].text for row in range(len(queries))]  # type: ignore[index,arg-type]
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "parquet", "on disk"])
@@ -44,11 +44,11 @@ def test_every_kind_of_table_holds_the_same_texts(tmp_path: Path, tokenizer: obj
         table.to_parquet(str(path))
     else:
         table.save_to_disk(str(path))
-    found = load(config(path, prefix="summarize: "), tokenizer, 64, 1)
-    train, held_out = all_texts(found.train), all_texts(found.held_out)
+    loaded = load(config(path, prefix="summarize: "), tokenizer, 64, 1)
+    train, held_out = all_texts(loaded.train), all_texts(loaded.held_out)
     assert sorted([*train, *held_out]) == sorted("summarize: " + text for text in TEXTS)
     assert len(held_out) == 4 and not set(train) & set(held_out)
-    query = found.train[0]
+    query = loaded.train[0]
     assert query.ids[-1] == 1 and not query.cut
     assert query.text == "summarize: " + TEXTS[query.index]
 
@@ -65,22 +65,22 @@ def test_the_same_texts_are_held_out_again_and_others_by_another_seed(tmp_path: 
 
 
 def test_long_queries_are_cut_to_what_the_model_takes(tmp_path: Path, tokenizer: object) -> None:
-    found = load(config(save_texts(tmp_path / "texts.jsonl"), max_query_tokens=9), tokenizer, 5, 1)
-    query = found.train[0]
+    loaded = load(config(save_texts(tmp_path / "texts.jsonl"), max_query_tokens=9), tokenizer, 5, 1)
+    query = loaded.train[0]
     assert query.cut and len(query.ids) == 5 and query.ids[-1] == 1
-    assert found.train.cut == {query.index}
+    assert loaded.train.cut == {query.index}
 
 
 def test_empty_texts_are_left_out_and_said(tmp_path: Path, tokenizer: object, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in ["", "  ", None, *TEXTS[:8]]))
-    found = load(config(path), tokenizer, 64, 1)
-    assert len(found.train) == 4
+    loaded = load(config(path), tokenizer, 64, 1)
+    assert len(loaded.train) == 4
     assert "left out: 3 of 11 texts are empty or no text" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("name", "body", "said"),
+    ("name", "body", "sentence"),
     [
         ("x.jsonl", '{"text": "a"}\n{"text', "cannot be read"),
         ("x.jsonl", '{"body": "a"}\n', "has no column 'text'; its columns are: body; choose one with"),
@@ -94,7 +94,7 @@ def test_empty_texts_are_left_out_and_said(tmp_path: Path, tokenizer: object, ca
     ],
 )
 def test_data_that_cannot_be_used_is_a_sentence(
-    tmp_path: Path, tokenizer: object, name: str, body: str | None, said: str
+    tmp_path: Path, tokenizer: object, name: str, body: str | None, sentence: str
 ) -> None:
     source: Path | str = name
     if body is not None:
@@ -102,4 +102,4 @@ def test_data_that_cannot_be_used_is_a_sentence(
         source.write_text(body)
     with pytest.raises(LooptopError) as caught:
         load(config(source), tokenizer, 64, 1)
-    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert sentence in str(caught.value) and "\n" not in str(caught.value)

@@ -71,7 +71,7 @@ def test_a_query_is_on_one_side_only_and_bad_pairs_are_left_out(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "sentence"),
     [
         ([{"text": "a"}], "has the columns text; preferences need chosen and rejected"),
         ([{"query": "q", "response": "r", "rating": 1}] * 3, "with two responses that were rated differently"),
@@ -79,11 +79,11 @@ def test_a_query_is_on_one_side_only_and_bad_pairs_are_left_out(tmp_path: Path) 
     ],
 )
 def test_data_that_makes_no_pairs_is_refused_in_a_sentence(
-    tmp_path: Path, rows: list[dict[str, object]], said: str
+    tmp_path: Path, rows: list[dict[str, object]], sentence: str
 ) -> None:
     with pytest.raises(LooptopError) as caught:
         load_pairs(preferences(source=save_rows(tmp_path / "x.jsonl", rows)), "both", 1)
-    assert said in str(caught.value)
+    assert sentence in str(caught.value)
 
 
 def test_a_reward_model_learns_stops_resumes_and_is_one(tmp_path: Path) -> None:

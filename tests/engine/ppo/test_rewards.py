@@ -71,7 +71,7 @@ def test_long_texts_are_cut_and_a_pair_is_read_where_that_is_wanted(folders: tup
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "sentence"),
     [
         ("nothing", "is not of the form module:function"),
         ("statistics:nothing_there", "there is no function 'nothing_there' in statistics"),
@@ -79,10 +79,10 @@ def test_long_texts_are_cut_and_a_pair_is_read_where_that_is_wanted(folders: tup
         ("os:__import__('x')", "is not of the form module:function"),
     ],
 )
-def test_a_function_that_is_not_there_is_a_sentence(name: str, said: str) -> None:
+def test_a_function_that_is_not_there_is_a_sentence(name: str, sentence: str) -> None:
     with pytest.raises(LooptopError) as caught:
         Function(name)
-    assert said in str(caught.value)
+    assert sentence in str(caught.value)
 
 
 def test_a_function_may_give_a_tensor(tmp_path: Path) -> None:

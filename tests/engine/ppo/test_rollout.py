@@ -84,11 +84,11 @@ def test_an_empty_response_is_one_end_token(policy: Policy) -> None:
         for seed in range(20):
             torch.manual_seed(seed)
             policy.lm_head.weight[END] = 1e3 * torch.randn(policy.lm_head.weight.shape[1])
-            found = write(policy, [QUERIES[0]], numbers, GenerationConfig(max_new_tokens=4), pad_id=PAD, end_id=END)
-            if found.ids == [[END]]:
+            written = write(policy, [QUERIES[0]], numbers, GenerationConfig(max_new_tokens=4), pad_id=PAD, end_id=END)
+            if written.ids == [[END]]:
                 break
-    assert found.ids == [[END]]
-    assert found.ended == [True]
+    assert written.ids == [[END]]
+    assert written.ended == [True]
 
 
 def test_other_ways_of_writing_are_transformers_own_and_disturb_no_random_numbers(policy: Policy) -> None:

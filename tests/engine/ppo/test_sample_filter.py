@@ -60,7 +60,7 @@ def test_what_is_not_known_meets_no_comparison() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "sentence"),
     [
         ("rewrd<0", "did you mean 'reward'"),
         ("colour<0", "there are: reward, kl, length, grammar"),
@@ -70,8 +70,8 @@ def test_what_is_not_known_meets_no_comparison() -> None:
         ("bus or (tram", "ends too early; expected '\\)'"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(text: str, said: str) -> None:
-    with pytest.raises(LooptopError, match=said):
+def test_what_is_wrong_is_one_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(LooptopError, match=sentence):
         parse(text, KNOWN)
 
 

@@ -57,10 +57,10 @@ def figures(journal: PpoJournal) -> dict[str, dict[int, float | None]]:
     }
 
 
-def same(found: Any, wanted: Any, tolerance: float = 1e-6) -> bool:
-    if found is None or wanted is None:
-        return found is wanted
-    return math.isclose(found, wanted, abs_tol=tolerance, rel_tol=tolerance)
+def same(actual: Any, wanted: Any, tolerance: float = 1e-6) -> bool:
+    if actual is None or wanted is None:
+        return actual is wanted
+    return math.isclose(actual, wanted, abs_tol=tolerance, rel_tol=tolerance)
 
 
 @pytest.mark.parametrize("family", ["t5", "gpt2"])
@@ -122,9 +122,9 @@ def test_a_run_held_in_a_batch_stopped_and_resumed_is_an_undisturbed_one(
     eventually(lambda: run.state is RunState.PAUSED)
     eventually(lambda: answered(run, run.step("compared")))
     held(run, "compared")
-    for place in ("updated", "generated", "scored", "compared"):
+    for stage in ("updated", "generated", "scored", "compared"):
         run.step("next")
-        step = held(run, place)
+        step = held(run, stage)
     before = {sample.row: sample.response for sample in PpoJournal(run.folder.db).samples(step)}
     run.stop()
     assert run.wait() is RunState.STOPPED, run.reason
@@ -132,12 +132,12 @@ def test_a_run_held_in_a_batch_stopped_and_resumed_is_an_undisturbed_one(
     again = resume(run)
     journal = finished(again)
     assert {sample.row: sample.response for sample in journal.samples(step)} == before
-    found = figures(journal)
-    assert found.keys() == expected.keys()
+    actual = figures(journal)
+    assert actual.keys() == expected.keys()
     for name, values in expected.items():
-        assert found[name].keys() == values.keys(), name
+        assert actual[name].keys() == values.keys(), name
         for at, value in values.items():
-            assert same(found[name][at], value), (name, at)
+            assert same(actual[name][at], value), (name, at)
 
 
 def test_what_a_person_says_of_a_held_batch_goes_into_its_update_and_is_kept(tiny: PpoRunConfig) -> None:
@@ -145,8 +145,8 @@ def test_what_a_person_says_of_a_held_batch_goes_into_its_update_and_is_kept(tin
     run.step("compared")
     step = held(run, "compared")
     journal = PpoJournal(run.folder.db)
-    said = journal.sample(step, 0)
-    assert said is not None and said.reward is not None and said.kl is not None and said.advantage is None
+    scored = journal.sample(step, 0)
+    assert scored is not None and scored.reward is not None and scored.kl is not None and scored.advantage is None
     assert answered(run, record_judgement(run.folder, step, 0, "reward", 9.0, "test")).endswith("the update uses that")
     assert "left out" in answered(run, record_judgement(run.folder, step, 1, "leave_out", 1.0, "test"))
     assert "rated +1" in answered(run, record_judgement(run.folder, step, 2, "rating", 1.0, "test"))
@@ -160,7 +160,7 @@ def test_what_a_person_says_of_a_held_batch_goes_into_its_update_and_is_kept(tin
     assert kept == {(0, "reward"): (9.0, "test"), (1, "leave_out"): (1.0, "test"), (2, "rating"): (1.0, "test")}
     first, second = journal.sample(step, 0), journal.sample(step, 1)
     assert first is not None and second is not None
-    assert first.reward == pytest.approx(said.reward), "the journal keeps what the models said"
+    assert first.reward == pytest.approx(scored.reward), "the journal keeps what the models said"
     tokens = journal.tokens(step, 0)
     coefficient = journal.figures(["objective/kl_coef"], step, step)[step]["objective/kl_coef"]
     assert tokens is not None and coefficient is not None
@@ -269,8 +269,8 @@ def test_a_live_or_stopped_run_with_adapters_answers_is_compared_and_is_a_policy
     tuned = load_policy(resolve(run.id))
     assert isinstance(tuned, type(load_policy(models[family].model.policy)))
     assert float(tuned.v_head.summary.weight.detach().abs().max()) > 0, "the value head is the run's"
-    said = generate(run.id, ["the council in Oslo"], max_new_tokens=4)
-    assert len(said) == 1 and said[0].tokens
+    responses = generate(run.id, ["the council in Oslo"], max_new_tokens=4)
+    assert len(responses) == 1 and responses[0].tokens
     compared = compare_with_reference(run.folder, 4)
     assert any(abs(pair.kl) > 1e-3 for pair in compared.rows), "it is not the reference"
     run.stop(checkpoint=False)
@@ -326,7 +326,7 @@ def test_a_function_and_a_person_can_be_the_reward(tiny: PpoRunConfig, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "sentence"),
     [
         (
             "return [float('nan')] * len(responses)",
@@ -339,12 +339,12 @@ def test_a_function_and_a_person_can_be_the_reward(tiny: PpoRunConfig, tmp_path:
     ],
 )
 def test_a_reward_that_is_no_number_fails_the_run_in_a_sentence(
-    tiny: PpoRunConfig, tmp_path: Path, body: str, said: str
+    tiny: PpoRunConfig, tmp_path: Path, body: str, sentence: str
 ) -> None:
     (tmp_path / "bad.py").write_text(f"def mine(queries, responses):\n    {body}\n")
     run = start(tiny, f'rewards=[{{name="mine", function="{tmp_path}/bad.py:mine"}}]', "eval_steps=1")
     assert run.wait() is RunState.FAILED
-    assert said in run.reason and "\n" not in run.reason
+    assert sentence in run.reason and "\n" not in run.reason
 
 
 def test_a_crash_in_a_reward_function_leaves_its_traceback_in_the_log(tiny: PpoRunConfig, tmp_path: Path) -> None:

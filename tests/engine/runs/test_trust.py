@@ -86,10 +86,10 @@ LOOKING = [
 
 def test_reading_a_run_starts_nothing(theirs: RunFolder, mark: Path, tmp_path: Path) -> None:
     here = copied(theirs)
-    for place in (str(theirs.path), here.id):
+    for name in (str(theirs.path), here.id):
         for words in LOOKING:
-            given = {"RUN": place, "FOLDER": str(theirs.path), "OUT": str(tmp_path / "out" / Path(place).name)}
-            _, err = says([given.get(word, word) for word in words if words[0] != "delete" or place == here.id])
+            given = {"RUN": name, "FOLDER": str(theirs.path), "OUT": str(tmp_path / "out" / Path(name).name)}
+            _, err = says([given.get(word, word) for word in words if words[0] != "delete" or name == here.id])
             assert "Traceback" not in err, (words, err)
             assert not mark.exists(), words
     with contextlib.suppress(LooptopError):

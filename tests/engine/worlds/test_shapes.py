@@ -56,17 +56,17 @@ def test_every_answer_is_true_of_the_scene(seed: int) -> None:
     meanings = shapes.meanings()
     for question in shapes.all_questions(scene):
         meaning = meanings[question.text]
-        there = meaning.thing in (scene.shape, scene.color)
+        shown = meaning.thing in (scene.shape, scene.color)
         truth = {
             "shape": scene.shape,
             "color": scene.color,
-            "present": "yes" if there else "no",
-            "absent": "no" if there else "yes",
+            "present": "yes" if shown else "no",
+            "absent": "no" if shown else "yes",
         }
         assert question.answer == truth[meaning.asks]
         assert question.answer in shapes.ANSWERS
         # A question after the color of the circle is asked only where there is one.
-        assert meaning.asks in ("present", "absent") or not meaning.thing or there
+        assert meaning.asks in ("present", "absent") or not meaning.thing or shown
 
 
 def test_it_asks_exactly_the_benchmarks_questions() -> None:

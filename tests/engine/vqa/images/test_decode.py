@@ -128,9 +128,9 @@ def test_random_damage_is_an_image_or_one_sentence(tmp_path: Path, seed: int) ->
     for offset in random.integers(0, len(data), 8):
         data[offset] = random.integers(0, 256)
     path.write_bytes(data)
-    for look in (open_image, check_image):
+    for read in (open_image, check_image):
         try:
-            look(path)
+            read(path)
         except LooptopError as error:
             assert "\n" not in str(error)
 

@@ -220,9 +220,9 @@ def test_a_tiff_that_is_not_read_is_named(
     values = np.ones((3, 5, channels), kind)
     data = tiff(values, bits=values.itemsize * 8, order=order, **options)
     (tmp_path / "a.tiff").write_bytes(data)
-    for look in (open_image, check_image):
+    for read in (open_image, check_image):
         with pytest.raises(UnsupportedFormatError) as error:
-            look(tmp_path / "a.tiff")
+            read(tmp_path / "a.tiff")
         assert f": {named} is not supported; convert it to JPEG or PNG, for example with `" in str(error.value)
     (tmp_path / "a.tiff").write_bytes(data[:20])
     with pytest.raises(LooptopError, match="or its beginning is damaged"):
@@ -344,9 +344,9 @@ def test_a_jpeg_is_whole_if_its_pixels_are(tmp_path: Path, mode: str, options: d
         try:
             assert same(path, wanted), end
         except LooptopError:
-            for look in (open_image, check_image):
+            for read in (open_image, check_image):
                 with pytest.raises(LooptopError, match="damaged or cut off"):
-                    look(path)
+                    read(path)
         else:
             assert end >= len(whole) - 4, "nothing but the end of the last byte can be missing unseen"
 
@@ -463,9 +463,9 @@ def test_a_png_is_whole_if_its_pixels_are(tmp_path: Path) -> None:
     for cut in (*range(30, end - 4, 37), *range(end + 4, len(whole))):
         (tmp_path / "a.png").write_bytes(whole[:cut])
         if cut < end:
-            for look in (open_image, check_image):
+            for read in (open_image, check_image):
                 with pytest.raises(LooptopError):
-                    look(tmp_path / "a.png")
+                    read(tmp_path / "a.png")
         else:
             assert same(tmp_path / "a.png", rows)
 

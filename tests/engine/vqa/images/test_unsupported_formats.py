@@ -78,14 +78,14 @@ def test_a_format_that_is_not_read_is_named(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    looks: list[Callable[[], object]] = [
+    readers: list[Callable[[], object]] = [
         lambda: open_image(path),
         lambda: check_image(path),
         lambda: thumbnail(path, (9, 9)),
     ]
-    for look in looks:
+    for read in readers:
         with pytest.raises(UnsupportedFormatError) as error:
-            look()
+            read()
         sentence = f"{named} is not supported; convert it to JPEG or PNG, for example with `{program} "
         assert sentence in str(error.value) and str(path) in str(error.value)
 
@@ -107,9 +107,9 @@ OTHERS = [
 def test_what_is_no_image_is_named(tmp_path: Path, content: bytes, named: str) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
-    for look in (open_image, check_image):
+    for read in (open_image, check_image):
         with pytest.raises(UnsupportedFormatError) as error:
-            look(path)
+            read(path)
         assert str(error.value).startswith(f"{path} is {named}")
 
 
