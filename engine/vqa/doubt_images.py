@@ -17,10 +17,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from looptop.engine.errors import LooptopError, error_text
+from looptop.engine.errors import error_text
 from looptop.engine.files.private import read_regular, write_private
-from looptop.engine.text import visible
-from looptop.engine.vqa.training_notes import IMAGES
+from looptop.engine.vqa.training_notes import FORMAT, IMAGES, newer, unreadable
 
 MAX_FILE_BYTES = 64 * 2**20
 
@@ -63,20 +62,20 @@ class TrainingImages:
         """Reads what `save` wrote; None if the model has none.
 
         Raises:
-            LooptopError: The file is damaged.
+            LooptopError: The file is damaged, or was written by a newer looptop.
         """
         file = folder / IMAGES
         try:
             tensors = safetensors.torch.load(read_regular(file, MAX_FILE_BYTES, follow_links=True))
+            if int(tensors.get("format", torch.tensor(1))) > FORMAT:
+                raise newer(file)
             features, threshold = tensors["features"].float(), float(tensors["threshold"])
         except FileNotFoundError:
             return None
         except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
-            raise LooptopError(
-                f"{visible(file)} cannot be read: {error_text(error)}; train again or remove it"
-            ) from None
+            raise unreadable(file, error_text(error)) from None
         if features.dim() != 2 or not features.numel() or not torch.isfinite(features).all() or not threshold >= 0:
-            raise _unreadable(file, "its numbers are no features")
+            raise unreadable(file, "its numbers are no features")
         return cls(features, threshold)
 
 
@@ -116,10 +115,6 @@ def _threshold_rank(count: int) -> int:
     expected = FAMILIAR_FRACTION * count
     deviation = math.sqrt(expected * (1 - FAMILIAR_FRACTION))
     return min(count, math.ceil(expected + UPPER_BOUND * deviation)) - 1
-
-
-def _unreadable(file: Path, reason: str) -> LooptopError:
-    return LooptopError(f"{visible(file)} cannot be read: {reason}; train again or remove it")
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ IMAGES = "training_images.safetensors"
 """The file with the features of training images (`doubt_images`)."""
 
 FORMAT = 1
-"""The version of both files."""
+"""The version of the three files; a file of images that names none is of version 1."""
 
 MAX_FILE_BYTES = 16 * 2**20
 
@@ -40,6 +40,12 @@ class Calibration(Struct, frozen=True, kw_only=True):
     """The expected calibration error of the raw confidences, from 0 to 1."""
     error: float
     """The same with the temperature."""
+
+
+class _AnyFile(Struct, frozen=True):
+    """What all versions of a file have."""
+
+    format: int
 
 
 class _ConfidenceFile(Struct, frozen=True):
@@ -70,7 +76,7 @@ def read_calibration(folder: Path) -> Calibration | None:
     if content is None:
         return None
     if not 0 < content.calibration.temperature < math.inf:
-        raise _unreadable(folder / CONFIDENCE, f"its temperature is {content.calibration.temperature}")
+        raise unreadable(folder / CONFIDENCE, f"its temperature is {content.calibration.temperature}")
     return content.calibration
 
 
@@ -96,15 +102,22 @@ def _write(file: Path, content: _ConfidenceFile | _WordsFile) -> None:
 
 def _read(file: Path, kind: type[Kept]) -> Kept | None:
     try:
-        content = msgspec.json.decode(read_regular(file, MAX_FILE_BYTES, follow_links=True), type=kind)
+        data = read_regular(file, MAX_FILE_BYTES, follow_links=True)
+        # The version first: a newer file may have other fields.
+        if msgspec.json.decode(data, type=_AnyFile).format > FORMAT:
+            raise newer(file)
+        return msgspec.json.decode(data, type=kind)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, *UNREADABLE) as error:
-        raise _unreadable(file, error_text(error)) from None
-    if content.format > FORMAT:
-        raise LooptopError(f"{visible(file)} was written by a newer looptop; update looptop")
-    return content
+        raise unreadable(file, error_text(error)) from None
 
 
-def _unreadable(file: Path, reason: str) -> LooptopError:
+def newer(file: Path) -> LooptopError:
+    """The error for a file of a version that this looptop does not know."""
+    return LooptopError(f"{visible(file)} was written by a newer looptop; update looptop")
+
+
+def unreadable(file: Path, reason: str) -> LooptopError:
+    """The error for a damaged file."""
     return LooptopError(f"{visible(file)} cannot be read: {reason}; train again or remove it")

@@ -25,6 +25,12 @@ MAX_BYTES = 64 * 2**20
 VERSION = 1
 
 
+class _AnyFile(Struct, frozen=True):
+    """What all versions of the file have."""
+
+    version: int = 1
+
+
 class InheritedEdit(Struct, frozen=True):
     """An edit, with the question that it is about."""
 
@@ -92,16 +98,17 @@ def read_inherited(folder: RunFolder) -> InheritedEdits | None:
     """
     path = folder.path / FILE
     try:
-        inherited = msgspec.convert(restored(msgspec.json.decode(read_regular(path, MAX_BYTES))), InheritedEdits)
+        content = restored(msgspec.json.decode(read_regular(path, MAX_BYTES)))
+        # The version first: a newer file may have other fields.
+        if msgspec.convert(content, _AnyFile).version > VERSION:
+            raise LooptopError(
+                f"{visible(path)} was written by a newer looptop; update looptop, or remove it to train without edits"
+            )
+        return msgspec.convert(content, InheritedEdits)
     except FileNotFoundError:
         return None
     except (OSError, *UNREADABLE) as error:
         raise LooptopError(f"cannot read {visible(path)}: {visible(error)}; remove it to train without edits") from None
-    if inherited.version > VERSION:
-        raise LooptopError(
-            f"{visible(path)} was written by a newer looptop; update looptop, or remove it to train without edits"
-        )
-    return inherited
 
 
 def matched(inherited: InheritedEdits, questions: Sequence[TrainingQuestion]) -> list[Edit]:

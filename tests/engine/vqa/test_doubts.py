@@ -141,6 +141,7 @@ def test_a_damaged_confidence_file_is_one_sentence(tmp_path: Path, content: byte
         with pytest.raises(LooptopError) as error:
             read(tmp_path)
         assert name in str(error.value) and "\n" not in str(error.value)
+        assert ("newer looptop" in str(error.value)) is (b"99" in content)
 
 
 @pytest.mark.parametrize("link", ["symbolic", "hard"])
@@ -176,6 +177,14 @@ def test_damaged_features_are_one_sentence(tmp_path: Path, how: str) -> None:
     with pytest.raises(LooptopError) as error:
         TrainingImages.load(tmp_path)
     assert training_notes.IMAGES in str(error.value) and "\n" not in str(error.value)
+
+
+def test_features_of_a_newer_looptop_are_refused(tmp_path: Path) -> None:
+    import safetensors.torch
+
+    (tmp_path / training_notes.IMAGES).write_bytes(safetensors.torch.save({"format": torch.tensor(2)}))
+    with pytest.raises(LooptopError, match="written by a newer looptop"):
+        TrainingImages.load(tmp_path)
 
 
 # Answers ------------------------------------------------------------------------------------------------------------

@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from looptop.engine.config import preset
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.writer import JournalWriter
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.vqa.curation import inherited
 from looptop.engine.vqa.curation.edits import answers_of, current_edits
 from looptop.engine.vqa.curation.journal import CHUNK, CurationJournal, write_edit, write_losses, write_questions
 from looptop.engine.vqa.curation.records import Edit, TrainingQuestion
@@ -110,3 +113,20 @@ def test_a_damaged_journal_is_one_sentence(
     connection.close()
     with pytest.raises(LooptopError, match=r"run\.db is damaged"):
         read(journal)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b'{"version": 99, "edits": "in another form"}', "newer looptop"),
+        (b'{"version": 1, "edits": "in another form"}', "remove it to train without edits"),
+        (b"{", "remove it to train without edits"),
+        (b"[" * 100_000, "remove it to train without edits"),
+    ],
+)
+def test_inherited_edits_that_cannot_be_read_are_one_sentence(content: bytes, says: str) -> None:
+    run = RunFolder.create("vqa", preset("tiny"))
+    (run.path / inherited.FILE).write_bytes(content)
+    with pytest.raises(LooptopError, match=says) as caught:
+        inherited.read_inherited(run)
+    assert inherited.FILE in str(caught.value) and "\n" not in str(caught.value)
