@@ -6,7 +6,6 @@ The questions and their answers are kept by the engine; settings that a person w
 from __future__ import annotations
 
 import contextlib
-import secrets
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from msgspec import Struct
 
 from looptop.engine.encoding import encode_json, restored
 from looptop.engine.errors import UNREADABLE, LooptopError
-from looptop.engine.files.private import read_regular, write_private
+from looptop.engine.files.private import read_regular
+from looptop.engine.files.replacing import replace_private
 from looptop.engine.home import home
 
 FILE = "app-state.json"
@@ -85,15 +85,7 @@ class StateFile:
 
     def _write(self) -> None:
         with self._writing, contextlib.suppress(OSError, LooptopError):
-            path = home() / FILE
-            draft = path.with_name(f".{FILE}-{secrets.token_hex(6)}")
-            try:
-                write_private(draft, encode_json(self.state))
-                draft.rename(path)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    draft.unlink()
-                raise
+            replace_private(home() / FILE, encode_json(self.state))
 
 
 def _read() -> KeptState:

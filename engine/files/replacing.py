@@ -13,22 +13,26 @@ from looptop.engine.files.private import refuse_unsafe_folder, write_private
 DRAFT_SUFFIX = ".draft"
 
 
-def replace_private(path: Path, data: bytes) -> None:
+def replace_private(path: Path, data: bytes, *, make_folder: bool = True) -> None:
     """Writes a file of mode 0600 beside and renames it, so that readers see the old content or all of the new.
 
-    The folder is made, with mode 0700, if it is missing.
+    Args:
+        path: The file.
+        data: The whole content.
+        make_folder: Make the folder, with mode 0700, if it is missing.
 
     Raises:
         UnsafeFileError: The folder is a link, or belongs to another user.
         OSError: It cannot be written.
     """
-    replace_private_with(path, lambda draft: write_private(draft, data))
+    replace_private_with(path, lambda draft: write_private(draft, data), make_folder=make_folder)
 
 
-def replace_private_with(path: Path, write: Callable[[Path], object]) -> None:
+def replace_private_with(path: Path, write: Callable[[Path], object], *, make_folder: bool = True) -> None:
     """As `replace_private`, with a function that writes the file of this name."""
     refuse_unsafe_folder(path.parent)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if make_folder:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}{DRAFT_SUFFIX}")
     try:
         write_private(draft, b"")

@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from looptop.engine.encoding import encode_json
 from looptop.engine.errors import UNREADABLE, LooptopError
-from looptop.engine.files.private import read_regular, write_private
+from looptop.engine.files.private import read_regular
+from looptop.engine.files.replacing import replace_private
 from looptop.engine.text import visible
 
 FILE = "comparison.json"
@@ -88,10 +89,8 @@ def save(result: CompareResult, folder: Path) -> Path:
         LooptopError: The folder cannot be written.
     """
     path = folder / FILE
-    temporary = folder / f".{FILE}"
     try:
-        write_private(temporary, encode_json(result))
-        temporary.replace(path)
+        replace_private(path, encode_json(result), make_folder=False)
     except OSError as error:
         raise LooptopError(f"cannot write {visible(path)}: {error.strerror}") from None
     return path

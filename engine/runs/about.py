@@ -6,8 +6,6 @@ which only the run itself writes, and only while it is live.
 
 from __future__ import annotations
 
-import contextlib
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,8 @@ from msgspec import Struct
 
 from looptop.engine.encoding import dump_toml, parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError
-from looptop.engine.files.private import read_regular, write_private
+from looptop.engine.files.private import read_regular
+from looptop.engine.files.replacing import replace_private
 from looptop.engine.runs.origins import allow
 from looptop.engine.text import visible
 
@@ -78,13 +77,10 @@ def write_about(folder: Path, *, title: str | None = None, note: str | None = No
     if notify is not None:
         allow(folder, about.notify)
     data |= msgspec.to_builtins(about)
-    draft = folder / f".about-{secrets.token_hex(6)}"
+    content = dump_toml({key: value for key, value in data.items() if value != ""})
     try:
-        write_private(draft, dump_toml({key: value for key, value in data.items() if value != ""}))
-        draft.rename(_file(folder))
+        replace_private(_file(folder), content, make_folder=False)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink()
         raise LooptopError(f"cannot write to {visible(folder)}: {error.strerror}") from None
     return about
 

@@ -21,7 +21,8 @@ from msgspec import Struct
 
 from looptop.engine.encoding import encode_json
 from looptop.engine.errors import UNREADABLE, LooptopError, error_text
-from looptop.engine.files.private import read_regular, refuse_unsafe_folder, write_private
+from looptop.engine.files.private import read_regular, refuse_unsafe_folder
+from looptop.engine.files.replacing import replace_private
 from looptop.engine.journal.reader import ControlAnswer, Journal
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
@@ -86,15 +87,11 @@ def send(folder: RunFolder, kind: str, by: str = "cli", **details: Any) -> Contr
     plain = {"id": secrets.token_hex(6), "kind": kind, "by": by, "created": time.time(), **details}
     control = msgspec.convert(plain, Control)
     name = f"{time.time_ns():020d}-{control.id}.json"
-    draft = folder.controls / f".{name}"
     try:
         refuse_unsafe_folder(folder.controls)
         folder.controls.mkdir(mode=0o700, exist_ok=True)
-        write_private(draft, encode_json(control))
-        draft.rename(folder.controls / name)
+        replace_private(folder.controls / name, encode_json(control), make_folder=False)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink()
         raise LooptopError(f"cannot write to {visible(folder.controls)}: {error.strerror}") from None
     return control
 

@@ -36,6 +36,7 @@ from looptop.engine.files.private import (
     refuse_unsafe_folder,
     write_private,
 )
+from looptop.engine.files.replacing import replace_private_with
 from looptop.engine.home import home as home
 from looptop.engine.home import home_path
 from looptop.engine.journal.decode import result_step
@@ -233,15 +234,15 @@ class RunFolder:
         Raises:
             LooptopError: It cannot be written.
         """
-        draft = self.config_file.with_name(f".config-{secrets.token_hex(6)}")
-        try:
+
+        def write(draft: Path) -> None:
             write_private(draft, dump_toml(versions.with_version(settings)))
             made = self.config_file.stat()
             os.utime(draft, ns=(made.st_atime_ns, made.st_mtime_ns))
-            draft.rename(self.config_file)
+
+        try:
+            replace_private_with(self.config_file, write, make_folder=False)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                draft.unlink()
             raise LooptopError(f"cannot write {visible(self.config_file)}: {error.strerror}") from None
 
     def config(self) -> RunConfig:

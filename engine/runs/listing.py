@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 import msgspec
 
 from looptop.engine.errors import UNREADABLE, LooptopError
-from looptop.engine.files.private import write_private
+from looptop.engine.files.replacing import replace_private
 from looptop.engine.home import home
 from looptop.engine.journal.records import Point, RunSummary
 from looptop.engine.runs.folder import RunFolder
@@ -123,17 +122,12 @@ def _load() -> dict[str, _CachedSummary]:
 
 def _store(kept: dict[str, _CachedSummary]) -> None:
     with contextlib.suppress(OSError, LooptopError):
-        draft = _path().with_name(f".summaries-{secrets.token_hex(6)}")
         try:
-            try:
-                msgspec.msgpack.encode(kept)
-            except UnicodeEncodeError:  # a title that is not UTF-8: each program reads this run itself
-                kept = {name: each for name, each in kept.items() if _is_encodable(each)}
-            write_private(draft, msgspec.msgpack.encode(_File(_VERSION, kept)))
-            draft.rename(_path())
-        finally:
-            with contextlib.suppress(OSError):
-                draft.unlink()
+            content = msgspec.msgpack.encode(_File(_VERSION, kept))
+        except UnicodeEncodeError:  # a title that is not UTF-8: each program reads this run itself
+            encodable = {name: each for name, each in kept.items() if _is_encodable(each)}
+            content = msgspec.msgpack.encode(_File(_VERSION, encodable))
+        replace_private(_path(), content)
 
 
 def _is_encodable(each: _CachedSummary) -> bool:

@@ -57,7 +57,7 @@ def test_one_that_cannot_be_kept_is_printed_all_the_same(
 ) -> None:
     run = RunFolder.create("ppo", configuration.preset("tiny", "ppo"))
     monkeypatch.setattr(paired_comparison, "compare_with_reference", lambda *_: RESULT)
-    (run.path / f".{FILE}").mkdir()  # in the way, as a read-only file system is
+    (run.path / FILE).mkdir()  # in the way, as a read-only file system is
     assert main(["compare", run.id, "--n", "2"]) == 0
     out, err = capsys.readouterr()
     assert "reference and tuned model on 1 queries of newsroom" in out and "95 % interval" in out
@@ -65,6 +65,7 @@ def test_one_that_cannot_be_kept_is_printed_all_the_same(
     assert err.splitlines()[-1].endswith("; this comparison is not saved with ppo-1")
     assert main(["compare", run.id, "--n", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 1
+    (run.path / FILE).rmdir()
     assert load(run.path) is None
 
 
