@@ -16,7 +16,9 @@ from looptop.tui.actions.panes import PANES, pane_of
 from looptop.tui.app import LooptopApp
 from looptop.tui.screens.base import MainScreen, Overlay
 from looptop.tui.screens.entries import Entries
+from looptop.tui.screens.events import EventSource
 from looptop.tui.screens.help import Help
+from looptop.tui.screens.log import LogSource
 from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import shown, until
 
@@ -24,7 +26,7 @@ MODES = ("ask", "train", "ppo", "runs", "charts", "evaluation", "timeline")
 
 
 def overlays() -> set[type[Overlay[Any]]]:
-    """All overlays of the app, besides the help itself and what is only a base of others."""
+    """All overlays of the app, besides the help itself and the entries, whose help is that of their source."""
     for module in pkgutil.walk_packages(tui.__path__, f"{tui.__name__}."):
         importlib.import_module(module.name)
 
@@ -37,7 +39,7 @@ def overlays() -> set[type[Overlay[Any]]]:
 
 
 async def test_every_pane_is_explained(answers: QuickAnswers) -> None:
-    explained = {each.__name__ for each in overlays()}
+    explained = {each.__name__ for each in overlays()} | {LogSource.id, EventSource.id}
     assert explained <= set(PANES)
     async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=(120, 40)) as pilot:
         await pilot.press("slash", "escape", "p")  # The filter and the gallery are made when they are first used.

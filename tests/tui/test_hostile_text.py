@@ -12,7 +12,8 @@ from looptop.tui.app import LooptopApp
 from looptop.tui.charts.screen import ChartsScreen
 from looptop.tui.evaluation.timeline import TimelineScreen
 from looptop.tui.runs.screen import RunsScreen
-from looptop.tui.screens.log import Log
+from looptop.tui.screens.entries import Entries
+from looptop.tui.screens.log import LogSource
 from looptop.tui.train.questions_page import QuestionsPage
 from looptop.tui.train.screen import TrainScreen
 from tests.factories.apps import make_app
@@ -75,8 +76,8 @@ async def test_no_screen_shows_what_acts_on_the_terminal(answers: QuickAnswers) 
         check(app)
         await over(app, pilot, "enter")
         await pilot.press("escape")
-        app.push_screen(Log(run))
-        await until(pilot, lambda: isinstance(app.screen, Log) and "evil" in shown(app))
+        app.push_screen(Entries(LogSource(run)))
+        await until(pilot, lambda: isinstance(app.screen, Entries) and "evil" in shown(app))
         check(app)
         app.show_notice("\x1b]0;evil\x07")
         await pilot.pause()

@@ -317,12 +317,12 @@ PANES = {
         " points since the previous one. Each bar is an evaluation, from 0 to 100 %; ▾ marks the one on display.",
     ),
     # Overlays of several screens
-    "Log": Pane(
+    "run-log": Pane(
         "The log of a run",
         "What the run's process printed, the newest last, with warnings and errors marked. The title counts them; the"
         " lower border says which levels are shown and whether the end is followed.",
     ),
-    "Events": Pane(
+    "all-events": Pane(
         "The events of a run",
         "What happened to the run, with times: evaluations, checkpoints, controls, warnings, alerts. An alert says what"
         " is wrong, since which step, and what to try.",

@@ -25,7 +25,7 @@ from looptop.tui.screens.base import Overlay
 from looptop.tui.text import duration, probability, safe
 from looptop.tui.widgets.bars import KeyBar
 from looptop.tui.widgets.field import Field
-from looptop.tui.widgets.table import ColumnTable, Table
+from looptop.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from looptop.engine.asked.records import Entry
@@ -41,10 +41,10 @@ MAX_COUNTED = 6
 """So many different answers are counted below the table."""
 
 
-class AnswersTable(ColumnTable):
+class AnswersTable(Table):
     """The rows."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("answers")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("columns", "answers")]
 
     def action_column(self, columns: int) -> None:
         """Moves the column cursor, which only several models have."""

@@ -28,7 +28,7 @@ from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.chart_controls import ChartControls
 from looptop.tui.screens.controls import RunControls
 from looptop.tui.screens.curve_reader import CurveRequest
-from looptop.tui.screens.events import Events
+from looptop.tui.screens.events import show_events
 from looptop.tui.screens.watch import WatchLoop
 from looptop.tui.widgets.bars import KeyBar, TopBar
 from looptop.tui.widgets.events_panel import EventsPanel
@@ -261,7 +261,7 @@ class ChartsScreen(MainScreen):
     def action_command(self, command: str) -> None:
         """Sends a command to the highlighted run; `events` shows those of all runs."""
         if command == "events":
-            self.app.push_screen(Events(self._reader.runs))
+            show_events(self, self._reader.runs)
         elif self._snapshot is not None:
             run = self._front
             state = next(head.state for head in self._snapshot.heads if head.id == run.id)

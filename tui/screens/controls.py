@@ -85,13 +85,14 @@ class RunControls:
         elif command == "resume":
             self.resume(run, state)
         elif command == "log":
-            from looptop.tui.screens.log import Log
+            from looptop.tui.screens.entries import Entries
+            from looptop.tui.screens.log import LogSource
 
-            self._screen.app.push_screen(Log(run))
+            self._screen.app.push_screen(Entries(LogSource(run)))
         elif command == "events":
-            from looptop.tui.screens.events import Events
+            from looptop.tui.screens.events import show_events
 
-            self._screen.app.push_screen(Events([run]))
+            show_events(self._screen, [run])
         else:
             return False
         return True

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Protocol
 
 from textual import on
 from textual.binding import BindingType
@@ -28,40 +28,54 @@ READ_SECONDS = 1.0
 """Seconds between two readings."""
 
 
+class EntrySource(Protocol):
+    """Where the entries of an overlay come from."""
+
+    id: str
+    """The overlay's id, by which its help is known."""
+    title: str
+    """What the entries are."""
+    empty: str
+    """What is shown if there are none."""
+
+    @property
+    def note(self) -> str:
+        """What the head says besides the entries' counts, after a reading; empty for nothing."""
+        ...
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the last reading was of all entries; if not, the next one follows immediately."""
+        ...
+
+    def read(self) -> Sequence[Entry]:
+        """All entries; the same object, or an equal one, if nothing has changed. Called in a thread.
+
+        Raises:
+            LooptopError: They cannot be read.
+        """
+        ...
+
+
 class Entries(Overlay[None]):
     """Entries that are read again and again.
 
     Args:
-        title: What they are.
-        read: Reads them all, in a thread.
-        empty: What is shown if there are none.
-        note: What the head says besides their counts, after a reading.
-        is_whole: Whether a reading was of all entries; if not, the next one follows immediately.
+        source: Where they come from.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("entries")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("entries",)
 
-    def __init__(
-        self,
-        title: str,
-        read: Callable[[], Sequence[Entry]],
-        empty: str,
-        note: Callable[[], str] = lambda: "",
-        is_whole: Callable[[], bool] = lambda: True,
-    ) -> None:
-        super().__init__()
-        self._title = title
-        self._read_all = read
-        self._empty = empty
-        self._note = note
-        self._is_whole = is_whole
+    def __init__(self, source: EntrySource) -> None:
+        super().__init__(id=source.id)
+        self._source = source
 
     def compose(self) -> Iterable[Widget]:
         """The entries, and a field for what is searched for."""
         with Vertical(classes="box -entries") as box:
-            box.border_title = safe(self._title)
-            yield EntryList(self._empty, id="entries")
+            box.border_title = safe(self._source.title)
+            yield EntryList(self._source.empty, id="entries")
             field = Field(
                 placeholder="type words, enter searches; then n and N go through the matches", id="entries-search"
             )
@@ -82,13 +96,13 @@ class Entries(Overlay[None]):
         before: Sequence[Entry] | None = None
         while True:
             try:
-                entries = await in_thread(self._read_all)
+                entries = await in_thread(self._source.read)
             except LooptopError as error:
                 entries = [Entry(visible(error), "error")]
             if before is None or entries != before:
                 before = entries
                 self._list.show(entries)
-            await asyncio.sleep(READ_SECONDS if self._is_whole() else 0)
+            await asyncio.sleep(READ_SECONDS if self._source.is_whole else 0)
 
     @on(EntryList.Changed)
     def _show_head(self) -> None:
@@ -96,7 +110,7 @@ class Entries(Overlay[None]):
         counted = counts_text(*counts(entries.entries))
         box = self.query_one(".box")
         box.border_title = safe(
-            ": ".join(filter(None, (self._title, ", ".join(filter(None, (counted, self._note()))))))
+            ": ".join(filter(None, (self._source.title, ", ".join(filter(None, (counted, self._source.note))))))
         )
         words = [LEVEL_NAMES[entries.level]]
         if entries.words:

@@ -1,40 +1,39 @@
-"""The events of a run, or of several, as an overlay: each with its time, its level and its whole text."""
+"""The events of a run, or of several, as an overlay, each with its time, its level and its whole text."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
 
 from looptop.engine.journal.reader import Event, Journal
 from looptop.engine.runs.folder import RunFolder
-from looptop.tui.screens.base import Services
+from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.entries import Entries
 from looptop.tui.widgets.entries import Entry
 from looptop.tui.widgets.events_panel import entry_of
 
 
-class Events(Entries):
+def show_events(screen: MainScreen, runs: Sequence[RunFolder]) -> None:
+    """Opens the events of runs, over a screen; the alerts of these runs count as read."""
+    for run in runs:
+        screen.services.alerts_read(run)
+    screen.app.push_screen(Entries(EventSource(runs)))
+
+
+class EventSource:
     """The events of runs, in the order of their times.
 
     Args:
         runs: The runs.
     """
 
+    id = "all-events"
+    empty = "nothing yet"
+    note = ""
+    is_whole = True
+
     def __init__(self, runs: Sequence[RunFolder]) -> None:
-        names = ", ".join(run.id for run in runs[:3]) + (", …" if len(runs) > 3 else "")
-        self._runs = runs
-        super().__init__(f"Events of {names}", _Reader(runs).read, "nothing yet")
-
-    def on_mount(self) -> None:
-        """Starts to read; the alerts of these runs count as read."""
-        super().on_mount()
-        for run in self._runs:
-            cast("Services", self.app).alerts_read(run)
-
-
-class _Reader:
-    def __init__(self, runs: Sequence[RunFolder]) -> None:
+        self.title = f"Events of {', '.join(run.id for run in runs[:3])}{', …' if len(runs) > 3 else ''}"
         self._journals = [(run.id, Journal(run.db)) for run in runs]
         self._versions: list[int] = []
         self._entries: Sequence[Entry] = ()

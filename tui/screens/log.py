@@ -1,24 +1,40 @@
-"""The log of a run, as an overlay."""
+"""The log of a run, for an overlay."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from looptop.engine.runs.folder import RunFolder
-from looptop.tui.screens.entries import Entries
 from looptop.tui.screens.log_reader import LogReader
 from looptop.tui.text import size
+from looptop.tui.widgets.entries import Entry
 
 
-class Log(Entries):
+class LogSource:
     """The log of a run.
 
     Args:
         run: The run.
     """
 
+    id = "run-log"
+    empty = "nothing was printed yet"
+
     def __init__(self, run: RunFolder) -> None:
-        reader = LogReader(run.log)
+        self.title = f"Log of {run.id}"
+        self._reader = LogReader(run.log)
 
-        def note() -> str:
-            return reader.trouble or (f"without its first {size(reader.left_out)}" if reader.left_out else "")
+    @property
+    def note(self) -> str:
+        """Why it cannot be read, or how much of its beginning is left out."""
+        left_out = self._reader.left_out
+        return self._reader.trouble or (f"without its first {size(left_out)}" if left_out else "")
 
-        super().__init__(f"Log of {run.id}", reader.poll, "nothing was printed yet", note, lambda: reader.is_whole)
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that is read at most was read."""
+        return self._reader.is_whole
+
+    def read(self) -> Sequence[Entry]:
+        """The entries."""
+        return self._reader.poll()
