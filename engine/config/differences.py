@@ -1,4 +1,4 @@
-"""Compares configurations, and lists the settings that turn one into another."""
+"""Compares configurations, and writes what differs."""
 
 from __future__ import annotations
 
@@ -24,22 +24,6 @@ def side_by_side(configurations: Sequence[Mapping[str, Any]]) -> list[tuple[str,
     lines = [flat(each) for each in configurations]
     keys = dict.fromkeys(key for each in lines for key in each)
     return [(key, [each.get(key) for each in lines]) for key in keys]
-
-
-def changes(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, str]:
-    """The settings, as for `--set KEY=VALUE`, that turn the base into the other configuration.
-
-    Only keys of tables are included: `kind` and `preset` are chosen, not set.
-    """
-    changed: dict[str, str] = {}
-    for table, values in other.items():
-        if not isinstance(values, Mapping):
-            continue
-        before = base.get(table)
-        for key, value in values.items():
-            if not isinstance(before, Mapping) or before.get(key) != value:
-                changed[f"{table}.{key}"] = value_text(value)
-    return changed
 
 
 def value_text(value: Any) -> str:

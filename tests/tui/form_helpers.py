@@ -21,9 +21,9 @@ async def put(pilot: Any, key: str, text: str) -> None:
     form = form_of(pilot.app)
     form.table.focus()
     form.table.go_to(key)
-    setting = form.draft.setting(key)
-    if text in setting.words:
-        for _ in setting.words:
+    words = next(setting.words for setting in form.draft.settings if setting.key == key)
+    if text in words:
+        for _ in words:
             if form.draft.text(key) != text:
                 await pilot.press("right")
         assert form.draft.text(key) == text

@@ -8,7 +8,7 @@ import msgspec
 
 from looptop.engine import config as configuration
 from looptop.engine.config import RunConfig
-from looptop.engine.config.catalogue import PRESET, Setting, settings_of, values_of
+from looptop.engine.config.catalogue import PRESET, settings_of, values_of
 from looptop.engine.config.differences import only_changes, value_text
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError, SettingError
@@ -114,10 +114,6 @@ class Draft:
         index = words.index(now) + by if now in words else (0 if by > 0 else -1)
         self.put(key, words[index % len(words)])
         return True
-
-    def setting(self, key: str) -> Setting:
-        """The setting with this key."""
-        return self._by_key[key]
 
     def to_toml(self, *, whole: bool) -> str:
         """The configuration as TOML: all of it, or only what differs from the preset.

@@ -237,10 +237,6 @@ class OverlaidRuns:
             journal = Journal(run.db)
             self._readers = [*self._readers, (RunWatcher(run, journal), CurveReader(run, journal))]
 
-    def clear(self) -> None:
-        """Takes all runs away."""
-        self._readers = []
-
     def read(self, main: RunCurves, request: CurveRequest) -> list[RunCurves]:
         """The curves of all runs; one that cannot be read has none.
 

@@ -22,7 +22,6 @@ from looptop.engine.text import visible
 FILES = (
     "*.safetensors",
     "config.json",
-    "confidence.json",
     "preprocessor_config.json",
     "question_tokenizer/tokenizer.json",
     "answer_tokenizer/tokenizer.json",
