@@ -7,11 +7,10 @@ the command line can check settings while a person types them.
 from __future__ import annotations
 
 import difflib
-import re
 import textwrap
 import tomllib
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -23,11 +22,12 @@ import tomli_w
 from msgspec import Struct
 
 from looptop.engine.config import versions
-from looptop.engine.config.expected import must_be
 from looptop.engine.config.meanings import meanings
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
+from looptop.engine.config.setting_keys import fields_of, item_type, keys, nearest_key
 from looptop.engine.config.toml_lines import line_of
+from looptop.engine.config.validation_messages import explain
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.encoding import dump_toml, parse_toml
 from looptop.engine.errors import UNREADABLE, LooptopError, SettingError, error_text
@@ -176,7 +176,7 @@ def from_dict(data: Mapping[str, Any], where: str = "the configuration") -> RunC
     try:
         return msgspec.convert(data, _KINDS[kind], strict=True)
     except msgspec.ValidationError as error:
-        key, sentence = _explain(str(error), data, _KINDS[kind])
+        key, sentence = explain(str(error), data, _KINDS[kind])
         raise SettingError(key, f"{prefix}{sentence}") from None
     except UNREADABLE as error:
         raise LooptopError(f"{prefix}{_why_unreadable(error)}") from None
@@ -239,40 +239,21 @@ def _comment(text: str) -> list[str]:
     return textwrap.wrap(text, 100, initial_indent="# ", subsequent_indent="# ")
 
 
-def keys(config_type: type[Struct] = VqaRunConfig) -> Iterator[str]:
-    """Every key of a type of configuration that `override` accepts, as `table.name`; for a list of tables, its name."""
-    for name, field_type in _fields(config_type).items():
-        if isinstance(field_type, type) and issubclass(field_type, Struct):
-            yield from (f"{name}.{inner}" for inner in _fields(field_type))
-        elif _item_type(field_type) is not None:
-            yield name
-
-
-def _fields(table: type[Struct]) -> dict[str, Any]:
-    return {field.name: field.type for field in msgspec.structs.fields(table)}
-
-
-def _item_type(field_type: Any) -> type[Struct] | None:
-    """The type of the tables in a list of tables; None for any other type."""
-    inner = get_args(field_type)[:1] if get_origin(field_type) is tuple else ()
-    return inner[0] if inner and isinstance(inner[0], type) and issubclass(inner[0], Struct) else None
-
-
 _NEW_TABLE_KEYS = ("model", "function", "person")
 """Setting one of these for an unknown name adds a new table to a list of tables."""
 
 
 def _resolve(key: str, data: dict[str, Any], config_type: type[Struct]) -> _Entry:
     """The setting that a typed key means."""
-    fields = _fields(config_type)
+    fields = fields_of(config_type)
     table, _, rest = key.partition(".")
     if not rest:
-        if _item_type(fields.get(key)) is not None:
+        if item_type(fields.get(key)) is not None:
             return _Entry(data, key, fields[key])
         for name, field_type in fields.items():
-            if isinstance(field_type, type) and issubclass(field_type, Struct) and key in _fields(field_type):
-                return _Entry(data[name], key, _fields(field_type)[key])
-    elif (item := _item_type(fields.get(table))) is not None:
+            if isinstance(field_type, type) and issubclass(field_type, Struct) and key in fields_of(field_type):
+                return _Entry(data[name], key, fields_of(field_type)[key])
+    elif (item := item_type(fields.get(table))) is not None:
         chosen, _, name = rest.partition(".")
         known = [one["name"] for one in data[table]]
         if chosen not in known and name in _NEW_TABLE_KEYS:
@@ -286,35 +267,13 @@ def _resolve(key: str, data: dict[str, Any], config_type: type[Struct]) -> _Entr
             raise LooptopError(
                 f"there is no '{visible(chosen)}' among the {table}, which are: {', '.join(known)}{hint}"
             )
-        if name in _fields(item):
-            return _Entry(data[table][known.index(chosen)], name, _fields(item)[name])
-    elif isinstance(fields.get(table), type) and rest in _fields(fields[table]):
-        return _Entry(data[table], rest, _fields(fields[table])[rest])
-    nearest = _near(key, data, config_type)
+        if name in fields_of(item):
+            return _Entry(data[table][known.index(chosen)], name, fields_of(item)[name])
+    elif isinstance(fields.get(table), type) and rest in fields_of(fields[table]):
+        return _Entry(data[table], rest, fields_of(fields[table])[rest])
+    nearest = nearest_key(key, data, config_type)
     hint = f"; did you mean '{nearest}'?" if nearest else f"; the keys are: {', '.join(keys(config_type))}"
     raise LooptopError(f"there is no setting '{visible(key)}'{hint}")
-
-
-def _near(key: str, data: Mapping[str, Any], config_type: type[Struct]) -> str:
-    """The known setting closest to an unknown key; empty if none is close."""
-    known = list(keys(config_type))
-    known += [each.partition(".")[2] for each in known if "." in each]
-    for name, field_type in _fields(config_type).items():
-        if (item := _item_type(field_type)) is not None:
-            known += [f"{name}.{each}.{inner}" for each in _names(data.get(name)) for inner in _fields(item)]
-    # A key within a list of tables is compared with the other keys of its table first.
-    beginning = key.rpartition(".")[0] + "."
-    neighbours = [each for each in known if beginning != "." and each.startswith(beginning)]
-    near = difflib.get_close_matches(key.rpartition(".")[2], [each[len(beginning) :] for each in neighbours], n=1)
-    if near:
-        return beginning + near[0]
-    return next(iter(difflib.get_close_matches(key, known, n=1, cutoff=0.5)), "")
-
-
-def _names(tables: Any) -> list[str]:
-    """The names of a list's tables."""
-    rows = tables if isinstance(tables, list | tuple) else []
-    return [str(each["name"]) for each in rows if isinstance(each, Mapping) and "name" in each]
 
 
 def _parse_value(text: str, field_type: Any) -> Any:
@@ -347,58 +306,6 @@ def _why_unreadable(error: Exception) -> str:
     if isinstance(error, tomllib.TOMLDecodeError):
         return error_text(error)
     return f"it has a value that is too large, or that no setting accepts ({error_text(error)})"
-
-
-def _explain(message: str, data: Mapping[str, Any], config_type: type[Struct]) -> tuple[str, str]:
-    """Rewrites a message of msgspec for people: the key that it is about (empty if it is about several), and the
-    sentence, in which the path (`$.training.x`) comes first, as a key.
-    """
-    text, _, path = message.partition(" - at `$.")
-    key = path.rstrip("`")
-    unknown = re.match(r"Object contains unknown field `(.*)`", text)
-    if unknown:
-        key = f"{_named(key, data)}.{unknown[1]}" if key else unknown[1]
-        near = _near(key, data, config_type) if "." in key else ""
-        near = near or next(iter(difflib.get_close_matches(key, _fields(config_type), n=1)), "")
-        near = near or next(iter(difflib.get_close_matches(key, list(keys(config_type)), n=1, cutoff=0.5)), "")
-        return key, f"there is no key '{visible(key)}'" + (
-            f"; did you mean '{near}'?" if near else "; a newer looptop may have it; `looptop config` lists this one's"
-        )
-    missing = re.match(r"Object missing required field `(.*)`", text)
-    if missing:
-        return key, f"the key '{visible(f'{key}.{missing[1]}' if key else missing[1])}' is missing"
-    if not key:  # The message is about the whole configuration.
-        return "", visible(text)
-    value: Any = data
-    for part in filter(None, re.split(r"[.\[\]]+", key)):
-        value = value[int(part)] if isinstance(value, list | tuple) else value.get(part, "?")
-    if isinstance(value, Mapping) and not text.startswith("Expected"):  # The message is about a whole table.
-        return "", visible(text)
-    complaint = must_be(text) or text[0].lower() + text[1:].replace("`", "")
-    if text.startswith("Invalid enum value"):
-        complaint = f"it must be one of: {', '.join(_choices(key, config_type))}"
-    setting = re.sub(r"\[[^\]]*\]$", "", _named(key, data))
-    return setting, f"{visible(setting)} is {visible(repr(value))}: {visible(complaint)}"
-
-
-def _named(path: str, data: Mapping[str, Any]) -> str:
-    """A path of msgspec as a key of `--set`: `rewards[0].weight` becomes `rewards.NAME.weight`."""
-    match = re.fullmatch(r"(\w+)\[(\d+)\](.*)", path)
-    tables = data.get(match[1]) if match else None
-    if match is None or not isinstance(tables, list | tuple):
-        return path
-    table = tables[int(match[2])]
-    return f"{match[1]}.{table['name']}{match[3]}" if isinstance(table, Mapping) and "name" in table else path
-
-
-def _choices(key: str, config_type: type[Struct]) -> list[str]:
-    """The values that a key accepts, from the `Literal` in its type."""
-    expected: Any = config_type
-    for part in re.sub(r"\[[^\]]*\]", "", key).split("."):
-        expected = _fields(_item_type(expected) or expected)[part]
-    while get_origin(expected) not in (Literal, None):
-        expected = next((part for part in get_args(expected) if get_origin(part) or part is not types.NoneType), None)
-    return [str(word) for word in get_args(expected)]
 
 
 def _without_none(value: Any) -> Any:
