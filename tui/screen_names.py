@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
-
-from looptop.engine.errors import LooptopError
 
 if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
@@ -19,8 +16,4 @@ _SCREENS_OF_KINDS = {"vqa": "train", "ppo": "ppo"}
 
 def screen_of(run: RunFolder) -> str:
     """The name of the screen that shows runs of this kind."""
-    kind = run.kind
-    if not kind:  # a folder outside this home, with a name that is not an id
-        with contextlib.suppress(LooptopError):
-            kind = str(run.settings().get("kind", ""))
-    return _SCREENS_OF_KINDS.get(kind, "charts")
+    return _SCREENS_OF_KINDS.get(run.kind, "charts")

@@ -94,10 +94,19 @@ class RunFolder:
             return self.id
         return f"{self.id.replace(os.sep, '_')}-{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:8]}"
 
-    @property
+    @cached_property
     def kind(self) -> str:
-        """What it trains: `vqa`, `ppo`, `reward`; `trainer` for somebody's own Trainer or loop."""
-        return _kind(self.id)
+        """What it trains: `vqa`, `ppo`, `reward`; `trainer` for somebody's own Trainer or loop.
+
+        The folder of a copy may have any name, so its configuration is read, once. Empty if neither tells.
+        """
+        if not self.is_in_home():
+            with contextlib.suppress(LooptopError):
+                kind = self.settings().get("kind")
+                if isinstance(kind, str):
+                    return visible(kind)
+        match = _ID.fullmatch(self.id)
+        return match[1] if match else ""
 
     @property
     def db(self) -> Path:
@@ -320,7 +329,7 @@ class RunFolder:
         except LooptopError as error:
             state = RunState.RUNNING if live else RunState.INTERRUPTED
             trouble = "; ".join(filter(None, [unsafe or str(error), *self._damage(about)]))
-            return RunSummary(self.id, _kind(self.id), state, unsafe or str(error), trouble=trouble, **common)
+            return RunSummary(self.id, self.kind, state, unsafe or str(error), trouble=trouble, **common)
         latest = facts.latest
         step = max((point.step for name, point in latest.items() if not name.startswith("test_")), default=None)
         values: dict[str, Any] = {
@@ -328,7 +337,7 @@ class RunFolder:
         }
         return RunSummary(
             id=self.id,
-            kind=_kind(self.id),
+            kind=self.kind,
             state=facts.state.observed(bool(live)),
             reason=unsafe or facts.reason,
             step=step,
@@ -375,11 +384,6 @@ class RunFolder:
 
 def _runs() -> Path:
     return home() / RUNS
-
-
-def _kind(run_id: str) -> str:
-    match = _ID.fullmatch(run_id)
-    return match[1] if match else ""
 
 
 def _number(name: str, kind: str | None = None) -> int:

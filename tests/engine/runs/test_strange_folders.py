@@ -126,6 +126,18 @@ def test_resume_refuses_a_folder_that_is_a_link(name: str, folder: RunFolder, tm
     assert [path.name for path in victim.iterdir()] == ["package.json"]
 
 
+def test_a_copy_is_of_its_own_kind_whatever_its_folder_is_called(
+    folder: RunFolder, tmp_path: Path, capsys: Capture
+) -> None:
+    for name in ("best", "ppo-1"):
+        copy = RunFolder.find(str(shutil.copytree(folder.path, tmp_path / name)))
+        assert (copy.kind, copy.summary().kind) == ("vqa", "vqa")
+        assert main(["show", str(copy.path)]) == 0
+        assert "accuracy" in capsys.readouterr().out
+        copy.config_file.unlink()
+    assert [RunFolder(tmp_path / name).kind for name in ("best", "ppo-1")] == ["", "ppo"]
+
+
 def test_controls_are_neither_read_nor_written_through_a_link(folder: RunFolder, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.mkdir()
