@@ -47,7 +47,7 @@ from looptop.engine.journal.schema import SIDE_SUFFIXES
 from looptop.engine.paths import path_of
 from looptop.engine.runs.about import About, read_about
 from looptop.engine.runs.about import damage as about_damage
-from looptop.engine.runs.origins import TOKEN, record_origin
+from looptop.engine.runs.origins import TOKEN, functions_of, record_origin
 from looptop.engine.text import visible
 
 RUNS = "runs"
@@ -57,13 +57,6 @@ AFTER_FACT = "after"
 """The fact that names the run which a queued run waits for."""
 
 _ID = re.compile(r"([a-z]+)-([1-9][0-9]*)")
-
-
-def functions_of(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The Python functions that a configuration uses as rewards: (reward's name, function)."""
-    rewards = settings.get("rewards")
-    parts = [part for part in rewards if isinstance(part, dict)] if isinstance(rewards, list | tuple) else []
-    return [(str(part.get("name", "?")), str(part["function"])) for part in parts if part.get("function")]
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -29,6 +30,13 @@ TOKEN = "origin"
 """The file with the token, in a run's folder."""
 
 _MAX_BYTES = 64 * 1024
+
+
+def functions_of(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The Python functions that a configuration uses as rewards: (reward's name, function)."""
+    rewards = settings.get("rewards")
+    parts = [part for part in rewards if isinstance(part, dict)] if isinstance(rewards, list | tuple) else []
+    return [(str(part.get("name", "?")), str(part["function"])) for part in parts if part.get("function")]
 
 
 class _Origin(Struct):

@@ -12,8 +12,8 @@ from msgspec import Struct
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.private import read_regular
 from looptop.engine.paths import path_of
-from looptop.engine.runs.folder import RunFolder, functions_of
-from looptop.engine.runs.origins import is_allowed, record_origin
+from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.origins import functions_of, is_allowed, record_origin
 from looptop.engine.text import visible
 
 SHOWN_LENGTH = 2000
