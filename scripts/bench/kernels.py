@@ -55,7 +55,7 @@ class TokenStep(PpoStep):
         ids, mask = pad_queries([query.ids for query in asked], 0, left=False)
         numbers = uniforms(0, 0, step, range(len(asked)), self.length)
         with self.hooks.autocast():
-            self.policy.eval()
+            self.policy.train(False)
             responses = sample(self.policy, ids, mask, numbers, NEVER)
         rows = Responses(responses.ids, [True] * len(asked), responses.output)
         return BatchProgress(step, Rollout(asked, rows, [""] * len(asked)), responses.output)

@@ -85,7 +85,7 @@ class BareLoop:
         self.device = pick(training.device, training.precision, threads=training.threads)
         self.device.apply()
         model, processor = build_model(self.config)
-        model.eval()
+        model.train(False)
         rows = load_data(self.config.data, seed=self.config.training.seed).train
         frozen = "image_encoder" in self.config.model.freeze or "encoders" in self.config.model.freeze
         text = model if "encoders" in self.config.model.freeze or "text_encoder" in self.config.model.freeze else None

@@ -61,7 +61,7 @@ def tiny_model(folder: Path, fusion: Any = "mean", spread: float = 0.3) -> tuple
     """A model whose weights are random and large enough for its answers to differ."""
     config = tiny_config(folder, fusion)
     torch.manual_seed(1)
-    model = VqaModel(config).eval()
+    model = VqaModel(config).train(False)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1 and "wpe" not in name:

@@ -66,7 +66,7 @@ def _compare(checks: Checks, name: str, folder: str, queries: list[list[int]], s
             queries, ours.ids, pad_id=special.pad_id, end_id=special.end_id, start_tokens=ours_policy.start_tokens
         ).to(checks.device)
         with torch.no_grad():
-            read = ours_policy.eval()(**batch.model_inputs())
+            read = ours_policy.train(False)(**batch.model_inputs())
         distance = max(float((a - b).abs().max()) for a, b in zip(ours.output[:3], read[:3], strict=True))
         check.measured(f"largest difference {distance:.1e}", distance=distance)
         check.require(distance < 1e-3, "writing and reading disagree")

@@ -153,7 +153,7 @@ def test_the_decoder_says_an_answer_and_stops() -> None:
 
 def test_put_together_they_know_no_more_than_the_question_alone_tells() -> None:
     torch.manual_seed(0)
-    model = VqaModel.from_parts(*(folder(part) for part in PARTS)).eval()  # type: ignore[arg-type]
+    model = VqaModel.from_parts(*(folder(part) for part in PARTS)).train(False)  # type: ignore[arg-type]
     questions = AutoTokenizer.from_pretrained(folder("text_encoder"))
     answers = AutoTokenizer.from_pretrained(folder("decoder"))
     asked, right, images = (column[:400] for column in easy_vqa.get_test_questions())
@@ -170,7 +170,7 @@ def test_put_together_they_know_no_more_than_the_question_alone_tells() -> None:
 
 def test_the_finished_model_answers_the_benchmarks_questions() -> None:
     home = BUNDLED / "vqa"
-    model, processor = VqaModel.from_pretrained(home).eval(), VqaProcessor.from_pretrained(home)
+    model, processor = VqaModel.from_pretrained(home).train(False), VqaProcessor.from_pretrained(home)
     asked, right, images = (column[:400] for column in easy_vqa.get_test_questions())
     paths = easy_vqa.get_test_image_paths()
     pixels = processor.images([Image.open(paths[image]) for image in images])

@@ -113,7 +113,7 @@ class Replay:
         self.policy = load(f"{models}policy_before", folder, kernels)
         if nudge:
             self._change_last_digits(nudge)
-        self.reference = load(f"{models}reference", folder, kernels).requires_grad_(False).eval()
+        self.reference = load(f"{models}reference", folder, kernels).requires_grad_(False).train(False)
         for model in (self.policy, self.reference):
             model.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
             if precision is not torch.float32:

@@ -28,7 +28,7 @@ def policy(request: pytest.FixtureRequest, tmp_path: Path) -> T5Policy:
     options = {} if request.param == "fast" else {"attn_implementation": request.param, "kernels": "transformers"}
     loaded = load_policy(tmp_path / "policy_before", **options)
     assert isinstance(loaded, T5Policy)
-    return loaded.eval()  # type: ignore[no-any-return]
+    return loaded.train(False)  # type: ignore[no-any-return]
 
 
 def written(policy: T5Policy, query_ids: Tensor, query_mask: Tensor) -> Responses:

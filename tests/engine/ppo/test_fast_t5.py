@@ -24,7 +24,7 @@ def models(tmp_path: Path) -> tuple[Policy, Policy]:
     fast = load_policy(tmp_path / "policy_before")
     assert {type(part) for part in fast.modules()} >= {Norm, FeedForward}
     assert not {type(part) for part in plain.modules()} & {Norm, FeedForward}
-    return fast.eval(), plain.eval()
+    return fast.train(False), plain.train(False)
 
 
 def gradients(policy: Policy, queries: list[list[int]], bf16: bool = False) -> dict[str, torch.Tensor]:

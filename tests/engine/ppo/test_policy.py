@@ -81,7 +81,7 @@ def test_a_saved_policy_opens_as_a_policy_and_as_a_plain_model(policy: Policy, t
 
 def test_a_plain_models_folder_opens_as_a_policy_whose_values_are_0(tmp_path: Path) -> None:
     GPT2LMHeadModel(GPT2Config(vocab_size=64, n_embd=32, n_layer=1, n_head=2, n_positions=32)).save_pretrained(tmp_path)
-    policy = load_policy(str(tmp_path)).eval()
+    policy = load_policy(str(tmp_path)).train(False)
     out = policy(**batch(policy).model_inputs())
     assert not out.values.any()
     assert out.logprobs.any()

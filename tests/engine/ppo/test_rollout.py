@@ -42,7 +42,7 @@ def test_the_outputs_while_writing_are_those_of_a_second_pass(policy: Policy) ->
     responses = write(policy, QUERIES, numbers, PLAIN, pad_id=PAD, end_id=END)
     batch = Batch.of(QUERIES, responses.ids, pad_id=PAD, end_id=END, start_tokens=policy.start_tokens)
     with torch.no_grad():
-        read = policy.eval()(**batch.model_inputs())
+        read = policy.train(False)(**batch.model_inputs())
     assert responses.output is not None
     for ours, theirs in zip(responses.output[:3], read[:3], strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
@@ -57,7 +57,7 @@ def test_every_token_is_drawn_as_often_as_the_model_says(policy: Policy) -> None
     drawn = torch.bincount(torch.tensor([row[0] for row in responses.ids]), minlength=policy.config.vocab_size)
     batch = Batch.of([QUERIES[0]], [[5]], pad_id=PAD, end_id=END, start_tokens=policy.start_tokens)
     with torch.no_grad():
-        output = policy.eval()(**batch.model_inputs(), return_distribution=True)
+        output = policy.train(False)(**batch.model_inputs(), return_distribution=True)
     assert (drawn - count * output.log_distribution[0].exp()).abs().max() <= 1.01
 
 

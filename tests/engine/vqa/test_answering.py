@@ -107,7 +107,8 @@ def test_a_saved_model_answers_as_before_and_goes_by_its_folder(answerer: Answer
     assert loaded.model.dtype == torch.float32 and not loaded.model.training
     answer = loaded.answer(picture, QUESTIONS[0], top=3)
     expected = answerer.answer(pictures()[2], QUESTIONS[0], top=3)
-    assert (answer.answer, answer.confidence) == (expected.answer, pytest.approx(expected.confidence, abs=1e-6))
+    assert answer.answer == expected.answer
+    assert answer.confidence == pytest.approx(expected.confidence, abs=1e-6)
     assert answer.model == str(folder)
 
 

@@ -216,7 +216,8 @@ def test_doubts_and_calibration_change_no_answer(answerer: Answerer) -> None:
 
     words, image = answer.doubts
     assert words == UnknownWords(["wug"])
-    assert isinstance(image, UnfamiliarImage) and (image.distance, image.threshold) == (pytest.approx(2.0), 0.3)
+    assert isinstance(image, UnfamiliarImage)
+    assert image.distance == pytest.approx(2.0) and image.threshold == 0.3
     assert answer.calibrated and answer.raw_confidence == raw.confidence
     assert [each.answer for each in answer.candidates] == [each.answer for each in raw.candidates]
     assert [each.raw_confidence for each in answer.candidates] == [each.confidence for each in raw.candidates]

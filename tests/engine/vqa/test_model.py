@@ -82,7 +82,7 @@ def test_it_learns_to_stop_by_itself(tmp_path: Path, fusion: str) -> None:
         optimiser.step()
         if loss < 0.01:
             break
-    model.eval()
+    model.train(False)
 
     memory, mask = model.encode(batch["input_ids"], batch["attention_mask"], batch["pixel_values"])
     written = greedy(model, memory, mask, processor.begin_id, processor.end_id, max_tokens=12)
@@ -238,7 +238,7 @@ def test_hidden_sizes_may_differ(tmp_path: Path, fusion: Any) -> None:
         GPT2Config(vocab_size=20, n_embd=16, n_layer=1, n_head=2, n_positions=8),
         fusion=fusion,
     )  # fmt: skip
-    out = VqaModel(config).eval()(
+    out = VqaModel(config).train(False)(
         torch.ones(2, 3, dtype=torch.long),
         pixel_values=torch.zeros(2, 3, 16, 16),
         decoder_input_ids=torch.zeros(2, 4, dtype=torch.long),
@@ -358,11 +358,11 @@ def test_a_frozen_encoder_says_the_same_each_time_while_the_rest_is_trained(tmp_
     model.freeze("encoders")
     model.train()
     assert torch.equal(text(), text())
-    model.eval()
+    model.train(False)
     next(model.text_encoder.parameters()).requires_grad = True
     model.train()
     assert not torch.equal(text(), text())
-    model.eval()
+    model.train(False)
     assert torch.equal(text(), text())
 
 
@@ -430,4 +430,4 @@ def test_a_roberta_that_answers_says_the_same_when_it_is_opened_again(tmp_path: 
 
     again = load_model(save(model, processor, tmp_path / "model"))
     with torch.no_grad():
-        torch.testing.assert_close(again.eval()(**batch).logits, model.eval()(**batch).logits)
+        torch.testing.assert_close(again.train(False)(**batch).logits, model.train(False)(**batch).logits)

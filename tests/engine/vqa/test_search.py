@@ -122,13 +122,13 @@ def test_an_answer_is_not_empty_unless_nothing_else_is_possible() -> None:
     search = Search(3, letters, max_tokens=3)
     run(search, table)
     (result,) = search.results()
-    assert (result.text, math.exp(result.log_prob)) == ("a", pytest.approx(0.1))
+    assert result.text == "a" and math.exp(result.log_prob) == pytest.approx(0.1)
 
     table[()] = [1.0, 0.0, 0.0, 0.0, 0.0]
     search = Search(3, letters, max_tokens=3)
     run(search, table)
     (result,) = search.results()
-    assert (result.text, math.exp(result.log_prob)) == ("", pytest.approx(1.0))
+    assert result.text == "" and math.exp(result.log_prob) == pytest.approx(1.0)
 
 
 def test_a_search_without_end_is_ended_with_what_it_has() -> None:
