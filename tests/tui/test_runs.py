@@ -468,7 +468,7 @@ async def test_it_fits_at_any_size(answers: QuickAnswers, size: tuple[int, int])
     app = app_of(answers)
     async with app.run_test(size=size) as pilot:
         await go(pilot, 1)
-        assert "✓ finished" in shown(app) and "title, note" in shown(app) and "processor" in shown(app)
+        await until(pilot, lambda: all(each in shown(app) for each in ("✓ finished", "title, note", "processor")))
         app.action_theme()
         await until(pilot, lambda: "✓ finished" in shown(app))
 
