@@ -84,6 +84,7 @@ LOOKING = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow  # `train` starts a process that reads the data
 def test_reading_a_run_starts_nothing(theirs: RunFolder, mark: Path, tmp_path: Path) -> None:
     here = copied(theirs)
     for name in (str(theirs.path), here.id):
