@@ -34,6 +34,11 @@ def storable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
+def sendable(value: Any) -> Any:
+    """The text with question marks for lone surrogates; of a mapping or list, the same with all its keys and texts."""
+    return _replace(value, lambda text: text.encode("utf-8", "replace").decode())
+
+
 def dump_toml(data: Mapping[str, Any]) -> bytes:
     """TOML that `parse_toml` reads back to the same data, whatever bytes its texts contain."""
     plain = escaped(data)

@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from looptop.engine.helpers.process import HelperProcess, Reply, sendable
+from looptop.engine.encoding import sendable
+from looptop.engine.helpers.process import HelperProcess, Reply
 
 
 class SplitSize(Struct, frozen=True):
@@ -97,14 +98,4 @@ class EstimateProcess(HelperProcess[EstimateReply]):
         Raises:
             LooptopError: The process is not running; start it again.
         """
-        self.send(request.id, EstimateRequest(id=request.id, settings=_sendable(request.settings)))
-
-
-def _sendable(value: Any) -> Any:
-    if isinstance(value, str):
-        return sendable(value)
-    if isinstance(value, dict):
-        return {key: _sendable(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_sendable(each) for each in value]
-    return value
+        self.send(request.id, EstimateRequest(id=request.id, settings=sendable(request.settings)))

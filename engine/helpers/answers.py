@@ -15,7 +15,8 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from looptop.engine.helpers.process import HelperProcess, Reply, sendable
+from looptop.engine.encoding import sendable
+from looptop.engine.helpers.process import HelperProcess, Reply
 from looptop.engine.vqa.answer_records import Answer
 from looptop.engine.vqa.view_records import Progress, View, ViewKind
 

@@ -15,7 +15,8 @@ from typing import ClassVar
 import msgspec
 from msgspec import Struct
 
-from looptop.engine.helpers.process import HelperProcess, Reply, sendable
+from looptop.engine.encoding import sendable
+from looptop.engine.helpers.process import HelperProcess, Reply
 from looptop.engine.runs.progress import Progress
 
 
@@ -57,5 +58,5 @@ class EvaluationProcess(HelperProcess[EvaluationReply]):
             LooptopError: The process is not running; start it again.
         """
         texts = {name: sendable(getattr(request, name)) for name in ("model", "data", "data_of")}
-        settings = tuple(map(sendable, request.settings))
+        settings = tuple(sendable(request.settings))
         self.send(request.id, msgspec.structs.replace(request, settings=settings, **texts))

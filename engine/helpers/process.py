@@ -109,7 +109,7 @@ class HelperProcess(Generic[R]):
 
         Args:
             request_id: Chosen by the caller, above 0; the replies carry it.
-            request: What the server reads; its texts hold no lone surrogates (see `sendable`).
+            request: What the server reads; its texts hold no lone surrogates (see `encoding.sendable`).
 
         Raises:
             LooptopError: The process is not running; start it again.
@@ -170,11 +170,6 @@ class HelperProcess(Generic[R]):
         if child.closed:
             return f"{self.NAME} was closed"
         return f"{self.NAME} ended ({_reason(code)}); ask again to start a new one"
-
-
-def sendable(text: str) -> str:
-    """The text with lone surrogates (bytes that were not UTF-8) replaced; JSON cannot hold them."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -15,7 +15,8 @@ from typing import ClassVar
 import msgspec
 from msgspec import Struct
 
-from looptop.engine.helpers.process import HelperProcess, Reply, sendable
+from looptop.engine.encoding import sendable
+from looptop.engine.helpers.process import HelperProcess, Reply
 
 
 class ReferenceRequest(Struct, frozen=True, kw_only=True):

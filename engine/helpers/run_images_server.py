@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 import msgspec
 
 from looptop.engine.config.vqa import VqaRunConfig
+from looptop.engine.encoding import sendable
 from looptop.engine.errors import LooptopError
-from looptop.engine.helpers.process import sendable
 from looptop.engine.helpers.run_images import RunImagesReply, WireEntry, WireRequest
 from looptop.engine.helpers.server import HelperServer, run
 from looptop.engine.runs.folder import RunFolder

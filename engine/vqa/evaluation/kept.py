@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from looptop.engine.encoding import sendable
 from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.files.private import read_regular
 from looptop.engine.files.replacing import remove_oldest, replace_private
@@ -130,15 +131,4 @@ def _encode(value: object) -> bytes:
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
-        plain = msgspec.to_builtins(value)
-        return msgspec.json.encode(_sendable(plain))
-
-
-def _sendable(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, dict):
-        return {_sendable(key): _sendable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_sendable(item) for item in value]
-    return value
+        return msgspec.json.encode(sendable(msgspec.to_builtins(value)))
