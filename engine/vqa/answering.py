@@ -43,6 +43,9 @@ from looptop.engine.vqa.search import NextToken, Search, SearchResult
 
 __all__ = ["Answer", "Answerer", "Candidate", "OtherToken", "TokenProbability"]
 
+ImageSource = Path | str | Image.Image
+"""An image, or the path of its file."""
+
 BATCH_SIZE = 64
 """The number of questions in a batch."""
 
@@ -91,7 +94,7 @@ class Answerer:
         processor = VqaProcessor.from_pretrained(folder)
         return cls(model.to(chosen.torch_device), processor, name, checks=AnswerChecks.load(folder))
 
-    def answer(self, image: Path | str | Image.Image, question: str, top: int = 5) -> Answer:
+    def answer(self, image: ImageSource, question: str, top: int = 5) -> Answer:
         """Answers one question.
 
         Args:
@@ -103,7 +106,7 @@ class Answerer:
             LooptopError: The image cannot be read; the question is empty or too long.
         """
         begin = time.perf_counter()
-        pixel_values = self.processor.images([_open(image)])
+        pixel_values = self.processor.images([opened(image)])
         return self._answer(pixel_values, [question], top, begin)[0]
 
     def answer_prepared(self, pixel_values: Tensor, question: str, top: int = 1) -> Answer:
@@ -114,9 +117,7 @@ class Answerer:
         """
         return self._answer(pixel_values, [question], top, time.perf_counter())[0]
 
-    def answer_batch(
-        self, images: Sequence[Path | str | Image.Image], questions: Sequence[str], top: int = 1
-    ) -> list[Answer]:
+    def answer_batch(self, images: Sequence[ImageSource], questions: Sequence[str], top: int = 1) -> list[Answer]:
         """Answers one question about each image, in batches; the answers are the same as one by one.
 
         Raises:
@@ -128,7 +129,7 @@ class Answerer:
         for first in range(0, len(images), BATCH_SIZE):
             begin = time.perf_counter()
             rows = slice(first, first + BATCH_SIZE)
-            pixel_values = self.processor.images([_open(image) for image in images[rows]])
+            pixel_values = self.processor.images([opened(image) for image in images[rows]])
             answers += self._answer(pixel_values, questions[rows], top, begin)
         return answers
 
@@ -219,7 +220,12 @@ class Answerer:
         return word
 
 
-def _open(image: Path | str | Image.Image) -> Image.Image:
+def opened(image: ImageSource) -> Image.Image:
+    """The image; the file is read if it is a path.
+
+    Raises:
+        LooptopError: The file cannot be read.
+    """
     return image if isinstance(image, Image.Image) else open_image(Path(image))
 
 

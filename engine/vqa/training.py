@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 from PIL import Image
 from torch import Tensor
 from transformers import TrainingArguments, set_seed
@@ -20,7 +19,7 @@ from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.memory import check_fit
 from looptop.engine.runs.alerts import QUESTION_ONLY, read_question_only
-from looptop.engine.runs.context import CLOSE_OTHERS, READING_DATA, Activity, RunContext, loading
+from looptop.engine.runs.context import READING_DATA, RunContext, loading
 from looptop.engine.text import visible
 from looptop.engine.training.callbacks import JournalCallback
 from looptop.engine.training.early_stopping import early_stopping
@@ -33,17 +32,17 @@ from looptop.engine.training.trainer import (
 )
 from looptop.engine.training.unreached import freeze_unreached
 from looptop.engine.vqa.accuracy import vqa_score
-from looptop.engine.vqa.batches import Questions, keep_image_features
+from looptop.engine.vqa.batches import Questions
 from looptop.engine.vqa.confidence_fit import earlier_words, fit_checks, training_words
-from looptop.engine.vqa.configuration import frozen_parts
 from looptop.engine.vqa.curation.setup import curate
-from looptop.engine.vqa.data.load import VqaData, load_data
+from looptop.engine.vqa.data.load import load_data
 from looptop.engine.vqa.data.problems import ProblemReporter
 from looptop.engine.vqa.evaluation.baselines import QuestionOnly
 from looptop.engine.vqa.fast_gpt2 import use_fast_kernels
 from looptop.engine.vqa.model import VqaModel, load_model
 from looptop.engine.vqa.model_sizes import vqa_memory_advice, vqa_sizes
 from looptop.engine.vqa.processing import VqaProcessor, resolve
+from looptop.engine.vqa.question_splits import question_splits
 from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.trainer import VqaTrainer
 
@@ -87,7 +86,7 @@ def train(context: RunContext) -> dict[str, Any]:
     model.to(device.torch_device)  # type: ignore[arg-type]  # A decorator of transformers hides the signature.
     if config.model.kernels == "fast":
         use_fast_kernels(model.decoder)
-    train_split, validation, test = _prepare(context, config, splits, model, processor, problem_reporter)
+    train_split, validation, test = question_splits(context, config, splits, model, processor, problem_reporter)
     arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
     words = _words(context, train_split)
     trainer = VqaTrainer(
@@ -312,83 +311,6 @@ class _Progress:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PROGRESS_SECONDS
             self._context.journal.event("data", f"prepared {done:,}{f' of {total:,}' if total else ''} questions")
-
-
-def _prepare(
-    context: RunContext,
-    config: VqaRunConfig,
-    splits: VqaData,
-    model: VqaModel,
-    processor: VqaProcessor,
-    problem_reporter: ProblemReporter,
-) -> tuple[Questions, Questions, Questions | None]:
-    """The splits as batches, with the features of frozen encoders if they fit into memory."""
-    frozen = frozen_parts(config.model.freeze)
-    keep = config.training.keep_features
-    tables = [splits.train, splits.validation, *([splits.test] if splits.test is not None else [])]
-    features: dict[str, Tensor] | None = None
-    model.train(False)
-    if keep and "image_encoder" in frozen:
-        paths = list(dict.fromkeys(path for table in tables for path in table["image"][:]))
-        features = _features_that_fit(context, model, processor, paths, problem_reporter)
-    text_model = model if keep and "text_encoder" in frozen else None
-    activity = Activity("while it prepared the questions", CLOSE_OTHERS) if text_model is None else _keeping("text")
-    try:
-        with context.during(activity):
-            prepared = [
-                Questions(
-                    table,
-                    processor,
-                    problem_reporter,
-                    features,
-                    text_model,
-                    fits=lambda wanted, count: _fits(context, wanted, f"{count:,} questions"),
-                    stand_ins=table is splits.train,
-                    on_progress=context.pass_before_steps,
-                )
-                for table in tables
-            ]
-    finally:
-        problem_reporter.report()
-    return prepared[0], prepared[1], prepared[2] if len(prepared) > 2 else None
-
-
-def _keeping(encoder: str) -> Activity:
-    return Activity(f"while it kept the frozen {encoder} encoder's features", "set training.keep_features = false")
-
-
-def _fits(context: RunContext, wanted: int, content: str) -> bool:
-    """Whether an encoder's features fit into a quarter of the free memory; journals it if they do not."""
-    processes = context.processes
-    available = processes.decide(lambda: psutil.virtual_memory().available // 4 // processes.count)
-    if wanted <= available:
-        return True
-    context.journal.event(
-        "features",
-        f"features of {content} would take {wanted / 2**30:.1f} GiB and are not kept;"
-        f" a quarter of the free memory is {available / 2**30:.1f} GiB",
-    )
-    return False
-
-
-def _features_that_fit(
-    context: RunContext, model: VqaModel, processor: VqaProcessor, paths: list[str], problem_reporter: ProblemReporter
-) -> dict[str, Tensor] | None:
-    vision: Any = model.image_encoder.config
-    patches = (vision.image_size // vision.patch_size) ** 2
-    states = 1 if model.config.fusion == "mean" else 1 + patches
-    wanted = len(paths) * states * vision.hidden_size * 4
-    if not _fits(context, wanted, f"{len(paths):,} images"):
-        return None
-    began = time.perf_counter()
-    with context.during(_keeping("image")):
-        features = keep_image_features(model, processor, paths, problem_reporter, context.pass_before_steps)
-    context.journal.event(
-        "features",
-        f"kept the frozen image encoder's features of {len(features):,} images:"
-        f" {wanted / 2**20:.1f} MiB, {time.perf_counter() - began:.1f} s",
-    )
-    return features
 
 
 def _callbacks(context: RunContext, config: VqaRunConfig) -> list[Any]:

@@ -8,24 +8,19 @@ print(image_view(answerer, "picture.png").steps)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.answer_records import END
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answering import Answerer, ImageSource, opened
 from looptop.engine.vqa.attention_view import encoder_attention, patch_grid, token_attention
 from looptop.engine.vqa.decoding import best_answers
-from looptop.engine.vqa.images.decode import open_image
 from looptop.engine.vqa.occlusion import answer_probability, occluded, squares
 from looptop.engine.vqa.preparation import preparation_steps, prepared_grey, rgb_pixels
 from looptop.engine.vqa.search import SearchResult
 from looptop.engine.vqa.view_records import ImageView, OcclusionMap, PreparedPixels, Progress, TokenAttention, TokenView
-
-ImageSource = Path | str | Image.Image
 
 
 def image_view(answerer: Answerer, image: ImageSource) -> ImageView:
@@ -34,7 +29,7 @@ def image_view(answerer: Answerer, image: ImageSource) -> ImageView:
     Raises:
         LooptopError: The image cannot be read.
     """
-    picture = _open(image)
+    picture = opened(image)
     processor = answerer.processor
     pixel_values = processor.images([picture])
     return ImageView(
@@ -115,7 +110,7 @@ class _Asked:
     def __init__(self, answerer: Answerer, image: ImageSource, question: str) -> None:
         model, processor = answerer.model, answerer.processor
         ids, mask = processor.questions([question])
-        self.pixel_values = processor.images([_open(image)]).to(model.device)
+        self.pixel_values = processor.images([opened(image)]).to(model.device)
         self.attention_mask = mask.to(model.device)
         self.text_states = model.text_states(ids.to(model.device), self.attention_mask)
         self.memory, self.memory_mask = model.encode(
@@ -136,7 +131,3 @@ class _Asked:
 def _prepared(answerer: Answerer, pixel_values: Tensor) -> PreparedPixels:
     height, width = pixel_values.shape[-2:]
     return PreparedPixels((width, height), rgb_pixels(answerer.processor.image_processor, pixel_values[0]))
-
-
-def _open(image: ImageSource) -> Image.Image:
-    return image if isinstance(image, Image.Image) else open_image(Path(image))

@@ -167,7 +167,7 @@ def test_an_evaluation_and_kept_features_are_named(monkeypatch: pytest.MonkeyPat
     assert run.reason.startswith("out of memory on cpu while it evaluated before its first step: ")
     assert run.reason.endswith("; lower training.per_device_eval_batch_size")
     with monkeypatch.context() as patch:
-        patch.setattr("looptop.engine.vqa.training.keep_image_features", allocate)
+        patch.setattr("looptop.engine.vqa.question_splits.keep_image_features", allocate)
         run = looptop.start(chosen)
         assert run.wait() is RunState.FAILED
     assert run.reason.startswith("out of memory on cpu while it kept the frozen image encoder's features: ")

@@ -404,7 +404,7 @@ def test_features_of_questions_that_do_not_fit_are_not_kept_and_change_nothing(
     assert not [event for event in kept.journal.events() if "are not kept" in event.text]
 
     full = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=0))
-    monkeypatch.setattr("looptop.engine.vqa.training.psutil", full)
+    monkeypatch.setattr("looptop.engine.vqa.question_splits.psutil", full)
     asked = start(*settings)
     assert asked.wait() is RunState.FINISHED, asked.reason
     texts = [event.text for event in asked.journal.events() if event.kind == "features"]
