@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,12 @@ class Outline(msgspec.Struct, frozen=True):
     alert_codes: tuple[str, ...] = ()
     idle: float = 0.0
     """Seconds that it had ended before it was resumed."""
+
+
+def total_steps(facts: Mapping[str, Any]) -> int:
+    """How many steps a run with these facts makes; 0 if not known yet."""
+    total = facts.get("total_steps")
+    return total if isinstance(total, int) else 0
 
 
 class Journal:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.journal.reader import Event, Journal, Outline, Point
+from looptop.engine.journal.reader import Event, Journal, Outline, Point, total_steps
 from looptop.engine.runs.about import About
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.tui.plots.composing import RunCurves
@@ -49,8 +49,7 @@ class Head:
     @property
     def total_steps(self) -> int:
         """How many steps there will be; 0 if unknown."""
-        total = self.facts.get("total_steps")
-        return int(total) if isinstance(total, int | float) and total > 0 else 0
+        return total_steps(self.facts)
 
 
 @dataclass(frozen=True)

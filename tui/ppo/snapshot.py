@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from looptop.engine.journal.causes import Cause, Hold, HoldReason
-from looptop.engine.journal.reader import Event, Outline, Point
+from looptop.engine.journal.reader import Event, Outline, Point, total_steps
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import BatchRecord
 from looptop.engine.runs.folder import RunFolder, RunState
@@ -97,8 +97,7 @@ class PpoSnapshot:
     @property
     def total(self) -> int:
         """How many batches there will be; 0 if not known yet."""
-        total = self.facts.get("total_steps")
-        return int(total) if isinstance(total, int | float) and total > 0 else 0
+        return total_steps(self.facts)
 
     @property
     def rewards(self) -> list[Reward]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.decode import result_step
-from looptop.engine.journal.reader import Journal, Outline, Point, Series
+from looptop.engine.journal.reader import Journal, Outline, Point, Series, total_steps
 from looptop.engine.journal.records import RunState
 from looptop.engine.journal.step_axis import STEPS_ONLY, StepAxis, Unit
 from looptop.engine.runs.alerts import QUESTION_ONLY
@@ -123,7 +123,7 @@ class CurveReader:
             levels=self._levels_of(outline),
             units=("step", "epoch", "time") if "epoch" in latest else ("step", "time"),
             live=not outline.state.ended,
-            total=_whole_number(outline.facts.get("total_steps")),
+            total=total_steps(outline.facts),
         )
 
     def _all_series(
@@ -282,7 +282,3 @@ def _joined(parts: Sequence[Series]) -> Series:
 
 def _steps(axis: StepAxis | None, shown: Span) -> Span:
     return shown if axis is None else Span(axis.step(shown.first), axis.step(shown.last))
-
-
-def _whole_number(value: object) -> int:
-    return int(value) if isinstance(value, int | float) and math.isfinite(value) and value > 0 else 0

@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from looptop.engine.journal.reader import AnswerSample, Event, Journal, Outline, Point
+from looptop.engine.journal.reader import AnswerSample, Event, Journal, Outline, Point, total_steps
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.runs.liveness import full_disk, why_interrupted
 from looptop.tui.plots.composing import RunCurves
@@ -65,8 +65,7 @@ class Snapshot:
     @property
     def total_steps(self) -> int:
         """How many steps there will be; 0 if not known yet."""
-        total = self.facts.get("total_steps")
-        return int(total) if isinstance(total, int | float) and total > 0 else 0
+        return total_steps(self.facts)
 
 
 class VqaWatcher(RunWatcher):
