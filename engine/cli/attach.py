@@ -49,8 +49,8 @@ def run(arguments: Arguments) -> int:
     if not can_draw():
         raise LooptopError(
             "this terminal cannot show the app (TERM is not set, dumb or not known here); set TERM, for example to"
-            f" xterm-256color, or use `looptop show {folder.id}`, `looptop logs {folder.id} -f` or"
-            f" `looptop metrics {folder.id}`"
+            f" xterm-256color, or use `looptop show {folder.shell_name}`, `looptop logs {folder.shell_name} -f` or"
+            f" `looptop metrics {folder.shell_name}`"
         )
     if arguments.open_app is None:
         raise LooptopError("this is the engine without the app; `looptop attach` opens the app")

@@ -17,7 +17,7 @@ from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.private import refuse_if_read_only
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
-from looptop.engine.vqa.saved_models import BUNDLED, folder_of
+from looptop.engine.vqa.saved_models import BUNDLED, folder_of, run_of
 
 EXAMPLES = """\
   looptop calibrate vqa-3
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: Arguments) -> int:
     """Calibrates the model and prints what that brings."""
     refuse_if_read_only()
-    folder, trained = folder_of(arguments.model), RunFolder.named(arguments.model.partition(":")[0])
+    folder, trained = folder_of(arguments.model), run_of(arguments.model)
     config = _config(arguments, trained)
     with quiet_libraries(), contextlib.closing(progress_on(sys.stderr)) as progress:
         from looptop.engine.vqa.confidence_fit import earlier_words

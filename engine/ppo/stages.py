@@ -229,7 +229,7 @@ class StageControl:
                 edits = self._judgements.values(batch, kind)
                 if edits:
                     row = max(edits, key=lambda row: abs(edits[row]))
-                    run = self._context.folder.id
+                    run = self._context.folder.shell_name
                     return (
                         f"sample {row} of batch {batch} has the edited {kind} {edits[row]:g}: resume without it"
                         f" (`looptop resume {run} --drop-edits`), or lower training.learning_rate"

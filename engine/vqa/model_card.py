@@ -19,11 +19,10 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.models.names import read_json
 from looptop.engine.models.tensor_shapes import tensor_shapes
 from looptop.engine.runs.alerts.accuracy import QUESTION_ONLY
-from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.evaluation.checkpoints import checkpoint_of
 from looptop.engine.vqa.evaluation.kept import evaluations_of
 from looptop.engine.vqa.evaluation.records import Checkpoint, Evaluation
-from looptop.engine.vqa.saved_models import folder_of
+from looptop.engine.vqa.saved_models import folder_of, run_of
 from looptop.engine.vqa.training_notes import IMAGES, Calibration, read_calibration, read_words
 
 MAX_TEXT_BYTES = 64 * 1024
@@ -164,7 +163,7 @@ def _text(folder: Path) -> str:
 
 
 def _run(name: str, folder: Path, checkpoint: Checkpoint) -> TrainedRun | None:
-    run = RunFolder.named(name.partition(":")[0])
+    run = run_of(name)
     if run is None or not folder.is_relative_to(run.path.absolute()):
         return None
     settings: dict[str, Any] = {}

@@ -56,6 +56,17 @@ def choices() -> list[ModelChoice]:
     return models
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """The name of the run or folder in a model's name, and that of the checkpoint; empty if it names none."""
+    run, colon, checkpoint = name.rpartition(":")
+    return (run, checkpoint) if colon and re.fullmatch(r"checkpoint-\d+", checkpoint) else (name, "")
+
+
+def run_of(name: str) -> RunFolder | None:
+    """The run that a model's name means, or one of whose checkpoints it means; None for any other model."""
+    return RunFolder.named(split_name(name)[0])
+
+
 def folder_of(name: str) -> Path:
     """The folder of a model.
 
@@ -66,9 +77,9 @@ def folder_of(name: str) -> Path:
         if not _is_model(_bundled()):
             raise LooptopError("this installation holds no bundled model; name a run or a folder")
         return _bundled()
-    run_id, colon, word = name.rpartition(":")
-    if colon and re.fullmatch(r"checkpoint-\d+", word):
-        return _checkpoint(RunFolder.find(run_id), word)
+    before, checkpoint = split_name(name)
+    if checkpoint:
+        return _checkpoint(RunFolder.find(before), checkpoint)
     run = next((run for run in RunFolder.all() if run.id == name), None)
     if run is not None:
         return result_of(run, _is_model)

@@ -79,15 +79,14 @@ def measured_choices() -> list[MeasuredChoice]:
 
 def _figure(choice: ModelChoice) -> str:
     from looptop.engine.journal.reader import Journal
-    from looptop.engine.runs.folder import RunFolder
     from looptop.engine.vqa.evaluation.kept import latest
     from looptop.engine.vqa.evaluation.text import share
+    from looptop.engine.vqa.saved_models import run_of, split_name
 
     evaluation = latest(choice.path)
     if evaluation is not None:
         return f"{share(evaluation.accuracy.value)} {evaluation.data}"
-    run_id, _, checkpoint = choice.name.partition(":")
-    run = RunFolder.named(run_id)
+    run, checkpoint = run_of(choice.name), split_name(choice.name)[1]
     if run is None:
         return ""
     try:

@@ -83,9 +83,9 @@ def data_of(model: str) -> RunFolder | None:
     Args:
         model: A run's name, or that of one of its checkpoints.
     """
-    from looptop.engine.runs.folder import RunFolder
+    from looptop.engine.vqa.saved_models import run_of
 
-    run = RunFolder.named(model) or RunFolder.named(model.rpartition(":")[0])
+    run = run_of(model)
     return run if run is not None and _source(run) not in ("", EASY_VQA) else None
 
 

@@ -6,9 +6,8 @@ import re
 from pathlib import Path
 
 from looptop.engine.models.names import best_checkpoint, whole_checkpoints
-from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.evaluation.records import Checkpoint, CheckpointKind
-from looptop.engine.vqa.saved_models import BUNDLED
+from looptop.engine.vqa.saved_models import BUNDLED, run_of
 
 
 def checkpoint_of(model: str, folder: Path) -> Checkpoint:
@@ -20,7 +19,7 @@ def checkpoint_of(model: str, folder: Path) -> Checkpoint:
     """
     if model == BUNDLED:
         return Checkpoint(CheckpointKind.BUNDLED)
-    run = RunFolder.named(model.partition(":")[0])
+    run = run_of(model)
     if run is None:
         return Checkpoint(CheckpointKind.FOLDER)
     if folder == run.model:

@@ -12,7 +12,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa import saved_models as models
-from looptop.engine.vqa.saved_models import BUNDLED, choices, folder_of
+from looptop.engine.vqa.saved_models import BUNDLED, choices, folder_of, run_of
 from tests.factories.saved_models import put_checkpoint, put_model
 
 
@@ -71,6 +71,13 @@ def test_a_checkpoint_goes_by_its_runs_id_and_its_own_name(run: RunFolder) -> No
         folder_of(f"{run.id}:checkpoint-130")
     with pytest.raises(LooptopError, match="there is no run 'vqa-9'"):
         folder_of("vqa-9:checkpoint-1")
+
+
+def test_the_run_of_a_model_is_found_whatever_its_folder_is_called(run: RunFolder, tmp_path: Path) -> None:
+    copy = RunFolder(run.path.rename(tmp_path / "copy: best"))
+    for name in (str(copy.path), f"{copy.path}:checkpoint-40"):
+        assert run_of(name) == copy
+    assert run_of("bundled") is None and run_of("bundled:checkpoint-40") is None
 
 
 def test_a_folder_goes_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
