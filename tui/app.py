@@ -108,6 +108,7 @@ class LooptopApp(App[str]):
         self._visible_lines = VisibleLines()
         self._key_order = KeyOrder(self)
         self._going = asyncio.Lock()  # until a screen has its widgets: a second call would not reach them
+        self._quits_now = False
         self._notifications = Notices()
         self.started_here: list[RunFolder] = []
         """Runs that were started or resumed in this app."""
@@ -276,13 +277,17 @@ class LooptopApp(App[str]):
         """Quits; asks first if something would be lost, or if a run that was started here is live."""
         from looptop.tui.quitting import leave
 
+        if self._quits_now:
+            return
         work(self, leave(self), "leave", exclusive=True)
 
     def action_leave_now(self) -> None:
         """Quits immediately."""
         from looptop.tui.quitting import leave_now
 
-        work(self, leave_now(self), "leave")
+        self._quits_now = True
+        self.workers.cancel_group(self, "leave")  # There is nothing to ask any more.
+        work(self, leave_now(self), "leave now")
 
     def unsaved(self) -> list[str]:
         """What would be lost if the app quit now, each item in a few words."""

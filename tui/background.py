@@ -25,6 +25,7 @@ from looptop.engine.text import visible
 if TYPE_CHECKING:
     from textual.app import App
     from textual.widget import Widget
+    from textual.worker import Worker
 
 Result = TypeVar("Result")
 
@@ -95,7 +96,10 @@ def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *
             if not isinstance(error, NoMatches) or (node.display and node.is_attached):
                 report(app, error)
 
-    node.run_worker(go(), group=group, exclusive=exclusive, exit_on_error=False)
+    worker: Worker[None] = node.run_worker(go, group=group, exclusive=exclusive, exit_on_error=False)
+    if worker._task is not None:
+        # If it is cancelled before it starts, nothing has awaited the coroutine, and Python would warn of that.
+        worker._task.add_done_callback(lambda _task: what.close())
 
 
 def fetch(

@@ -14,7 +14,7 @@ from looptop.engine.cli.output import percent, quiet_libraries, say, say_json
 from looptop.engine.cli.progress import Status, progress_on
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError, error_text
-from looptop.engine.files.private import refuse_if_read_only
+from looptop.engine.files.private import refuse_if_read_only, refuse_unsafe_folder
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 from looptop.engine.vqa.saved_models import BUNDLED, folder_of, run_of
@@ -61,6 +61,9 @@ def run(arguments: Arguments) -> int:
     refuse_if_read_only()
     folder, trained = folder_of(arguments.model), run_of(arguments.model)
     config = _config(arguments, trained)
+    if trained is None:
+        folder = folder.resolve()  # A person may name it by a link; that in somebody else's run is refused.
+    refuse_unsafe_folder(folder)
     with quiet_libraries(), contextlib.closing(progress_on(sys.stderr)) as progress:
         from looptop.engine.vqa.confidence_fit import earlier_words
         from looptop.engine.vqa.model_notes import note_model

@@ -54,7 +54,7 @@ RUNS = "runs"
 """The folder of the runs in looptop's home."""
 
 AFTER_FACT = "after"
-"""The fact that names the run which a queued run waits for."""
+"""The fact that names the run which a queued run waits for, by its `RunFolder.name`."""
 
 _ID = re.compile(r"([a-z]+)-([1-9][0-9]*)")
 

@@ -54,17 +54,22 @@ def impossible_values(config: RunConfig) -> dict[str, str]:
     return {error.key: str(error) for error in _impossible(config)}
 
 
-def refuse_impossible(config: RunConfig) -> None:
+def refuse_impossible(config: RunConfig, before: RunConfig | None = None) -> None:
     """Refuses values with which the run cannot train on this machine.
+
+    Args:
+        config: The run's configuration.
+        before: The configuration that a resumed run has trained with so far. More processes, threads or loading
+            processes than this machine has cores for are refused only if they are new: the run has trained with them.
 
     Raises:
         SettingError: There is one; names it.
     """
-    for error in _impossible(config):
+    for error in _impossible(config, before):
         raise error
 
 
-def _impossible(config: RunConfig) -> Iterator[SettingError]:
+def _impossible(config: RunConfig, before: RunConfig | None = None) -> Iterator[SettingError]:
     training = config.training
     try:
         refuse_absent(training.device)
@@ -90,7 +95,8 @@ def _impossible(config: RunConfig) -> Iterator[SettingError]:
     cores = os.cpu_count() or 1
     for name in ("processes", "threads", "dataloader_num_workers"):
         value = getattr(training, name, 0)
-        if value > MOST_PER_CORE * cores:
+        is_new = before is None or value != getattr(before.training, name, 0)
+        if is_new and value > MOST_PER_CORE * cores:
             yield SettingError(
                 f"training.{name}",
                 f"training.{name} is {value:,}, and this machine has {cores} CPU cores; give at most"

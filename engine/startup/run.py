@@ -23,6 +23,7 @@ from looptop.engine.runs.control import Control, send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.trust import require_trust
 from looptop.engine.startup.changes import changed_config
+from looptop.engine.startup.limits import refuse_impossible
 from looptop.engine.startup.preflight import refuse_unusable_data
 from looptop.engine.startup.sources import with_checked_sources
 from looptop.engine.startup.worker import RunThread
@@ -196,19 +197,22 @@ def lock_for_resume(
     """Takes the lock of a run that can be resumed with these changes of its configuration.
 
     Raises:
-        LooptopError: It is live, finished and not prolonged, or cannot be read; a setting cannot be changed; its data
-            cannot be used; or it would start something that nobody has agreed to.
+        LooptopError: It is live, finished and not prolonged, or cannot be read; a setting cannot be changed, or
+            makes training impossible on this machine; its data cannot be used; or it would start something that nobody
+            has agreed to.
     """
     folder.refuse_unsafe()
-    folder.config()
+    before = folder.config()
     require_trust(folder, resuming=True, trust=trust)
     if is_live_elsewhere(folder.lock):
         owner = folder.owner()
         raise LooptopError(f"{folder.id} is running on {visible(owner.host) if owner else 'another host'}")
     lock = RunLock(folder.lock, folder.id).acquire(heartbeat=heartbeat)
     try:
-        # Without its data it could only fail, and a finished run would no longer be finished.
-        refuse_unusable_data(changed_config(folder, settings))
+        # With what is refused here it could only fail, and a finished run would no longer be finished.
+        config = changed_config(folder, settings)
+        refuse_impossible(config, before)
+        refuse_unusable_data(config)
     except BaseException:
         lock.release()
         raise

@@ -180,8 +180,8 @@ class RunThread(threading.Thread):
         ahead: RunFolder | None = other
         while ahead is not None:
             other = ahead
-            self.journal.facts(**{AFTER_FACT: other.id})
-            text = f"waits for {other.id} to end"
+            self.journal.facts(**{AFTER_FACT: other.name})
+            text = f"waits for {visible(other.name)} to end"
             self.journal.event("queue", text)
             self._set(RunState.QUEUED, text)
             while other.is_live() and not self.context.gate.stop_is_wanted():
@@ -189,7 +189,7 @@ class RunThread(threading.Thread):
             if self.context.stop_requested.is_set():
                 return
             ahead = _ahead_of(other)
-        self.journal.event("queue", f"{other.id} has ended: training begins")
+        self.journal.event("queue", f"{visible(other.name)} has ended: training begins")
 
     def _outcome(self) -> tuple[RunState, str | Stop]:
         try:
@@ -264,7 +264,8 @@ def _ahead_of(run: RunFolder) -> RunFolder | None:
     with contextlib.suppress(LooptopError):  # It may be deleted meanwhile.
         outline = Journal(run.db).outline()
         if outline.started is None and (name := outline.facts.get(AFTER_FACT)):
-            return RunFolder.named(str(name))
+            # An id is that of a run beside it: it may wait in another home, where ids mean other runs.
+            return RunFolder.named(str(run.path.parent / str(name)))
     return None
 
 

@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from looptop.engine.errors import error_text
-from looptop.engine.files.private import read_regular, write_private
-from looptop.engine.vqa.training_notes import FORMAT, IMAGES, newer, unreadable
+from looptop.engine.files.private import read_regular
+from looptop.engine.vqa.training_notes import FORMAT, IMAGES, newer, replace_note, unreadable
 
 MAX_FILE_BYTES = 64 * 2**20
 
@@ -55,7 +55,7 @@ class TrainingImages:
     def save(self, folder: Path) -> None:
         """Writes `IMAGES` into a model's folder, in half precision."""
         tensors = {"features": self.features.half().contiguous(), "threshold": torch.tensor(self.threshold)}
-        write_private(folder / IMAGES, safetensors.torch.save(tensors))
+        replace_note(folder / IMAGES, safetensors.torch.save(tensors))
 
     @classmethod
     def load(cls, folder: Path) -> TrainingImages | None:

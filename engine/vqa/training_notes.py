@@ -16,7 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from looptop.engine.errors import UNREADABLE, LooptopError, error_text
-from looptop.engine.files.private import read_regular, write_private
+from looptop.engine.files.private import read_regular, refuse_unsafe
+from looptop.engine.files.replacing import replace_private
 from looptop.engine.text import visible
 
 CONFIDENCE = "confidence.json"
@@ -96,8 +97,18 @@ def read_words(folder: Path) -> list[str] | None:
 
 
 def _write(file: Path, content: _ConfidenceFile | _WordsFile) -> None:
-    # The folder may be that of somebody else's run: links in it are refused.
-    write_private(file, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+    replace_note(file, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+
+
+def replace_note(file: Path, data: bytes) -> None:
+    """Writes a note in a model's folder; a reader sees the old content or all of the new.
+
+    Raises:
+        UnsafeFileError: The file or the folder is a link: the folder may be that of somebody else's run.
+        OSError: It cannot be written.
+    """
+    refuse_unsafe(file)
+    replace_private(file, data)
 
 
 def _read(file: Path, kind: type[Kept]) -> Kept | None:

@@ -72,6 +72,7 @@ async def test_every_metric_has_a_chart_a_page_at_a_time(answers: QuickAnswers) 
         screen = await complete(pilot)
         wall = screen.query_one(ChartWall)
         assert "my [b]title" in shown(app) and "an [b]event␛[2J" in shown(app)
+        assert "pause" not in shown(app).splitlines()[-1], "a finished run cannot be paused"
         assert names(wall) == tuple(f"metric/{number}" for number in range(9))
         await pilot.press("pagedown")
         await until(pilot, lambda: "metric/9 " in shown(app) and "metric/0 " not in shown(app))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import threading
 import time
 from typing import Any
 
@@ -12,10 +14,12 @@ from textual.widgets import Input, OptionList
 from textual.widgets._toast import Toast, ToastRack
 
 from looptop.engine.cli import main as cli
-from looptop.tui import entry
+from looptop.engine.runs.folder import RunFolder
+from looptop.tui import entry, quitting
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.model_picker import ModelPicker
 from looptop.tui.ask.screen import AskScreen
+from looptop.tui.background import work
 from looptop.tui.plots.chart_data import ChartData, WallData
 from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.curves import FIRST, Curve
@@ -216,3 +220,52 @@ async def test_a_notice_that_is_about_to_expire_is_not_shown_on_the_next_screen(
             await until(pilot, lambda: bool(app.screen.query(ToastRack)))
             await pilot.pause()
             assert not app.screen.query(Toast)
+
+
+@pytest.mark.parametrize("first", ["q", "ctrl+c"])
+async def test_ctrl_c_quits_though_q_is_pressed_too(
+    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    calls: list[object] = []
+    go_on = threading.Event()
+
+    def slow(started: object) -> list[RunFolder]:
+        calls.append(started)
+        go_on.wait(20)
+        return []
+
+    monkeypatch.setattr(quitting, "live_runs", slow)
+    monkeypatch.setattr(quitting, "LIVE_RUNS_SECONDS", 60.0)
+    monkeypatch.setattr(app, "unsaved", lambda: ["a draft"])
+    async with app.run_test(size=SIZE) as pilot:
+        press = [app.action_leave, app.action_leave_now]
+        for action in press if first == "q" else reversed(press):
+            action()
+            await until(pilot, lambda: calls)
+        await until(pilot, lambda: len(calls) == (2 if first == "q" else 1))
+        go_on.set()
+        await until(pilot, lambda: app._exit)
+
+
+async def test_ctrl_c_quits_during_the_question_of_q(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = LooptopApp(make_process=lambda: answers)
+    monkeypatch.setattr(app, "unsaved", lambda: ["a draft"])
+    async with app.run_test(size=SIZE) as pilot:
+        app.action_leave()
+        await until(pilot, lambda: isinstance(app.screen, Question))
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: app._exit)
+
+
+async def test_work_that_is_cancelled_before_it_starts_is_closed(answers: QuickAnswers) -> None:
+    async def nothing() -> None:
+        pass
+
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        first, second = nothing(), nothing()
+        work(app, first, "test", exclusive=True)
+        work(app, second, "test", exclusive=True)
+        await until(pilot, lambda: inspect.getcoroutinestate(second) == inspect.CORO_CLOSED)
+        assert inspect.getcoroutinestate(first) == inspect.CORO_CLOSED, "Python would warn that it was never awaited"

@@ -23,6 +23,7 @@ from looptop.tui.ppo.health import Health
 from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.text import PATH_SEPARATOR
 from looptop.tui.ppo.token_page import TokenPage
+from looptop.tui.screens import palette
 from looptop.tui.widgets.table import ColumnTable
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
@@ -538,7 +539,13 @@ async def test_a_run_that_cannot_be_read_is_one_sentence(answers: QuickAnswers) 
         await until(pilot, lambda: "newer" in shown(app))
 
 
-async def test_a_run_without_a_batch_yet_says_what_it_does(answers: QuickAnswers) -> None:
+async def nothing_read() -> bool:
+    return False
+
+
+async def test_a_run_without_a_batch_yet_says_what_it_does(
+    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from looptop.engine.config import preset
     from looptop.engine.runs.folder import RunFolder
 
@@ -550,8 +557,16 @@ async def test_a_run_without_a_batch_yet_says_what_it_does(answers: QuickAnswers
         writer.flush()
         app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
-            await go(pilot)
+            screen = await go(pilot)
             await until(pilot, lambda: "loading the models …" in shown(app))
+            monkeypatch.setattr(palette, "SETTLE_SECONDS", 0.1)
+            monkeypatch.setattr(screen.shown, "snapshot", None)  # not read yet
+            monkeypatch.setattr(screen._loop, "_read", nothing_read)
+            log = next(
+                each for each in palette.commands_of(screen) if (each.context, each.action.label) == ("ppo", "log")
+            )
+            palette.run(app, log)
+            await until(pilot, lambda: "the run is not read yet" in str([*app._notifications][-1].message))
             await pilot.press("enter", "n", "p", "m", "i", "E", "5", "enter")
             assert app.is_running
         writer.close()

@@ -12,7 +12,9 @@ from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import AFTER_FACT, RunFolder, RunLock
 from looptop.engine.startup import host
+from looptop.tui.forms import launcher
 from looptop.tui.runs.screen import RunsScreen
+from looptop.tui.screens.watch import RUNS_LOAD
 from looptop.tui.train.run_view import RunView
 from looptop.tui.train.screen import TrainScreen
 from looptop.tui.widgets.field import Field
@@ -108,3 +110,20 @@ async def test_a_finished_run_is_prolonged(answers: QuickAnswers, monkeypatch: p
         await until(pilot, lambda: field.selected_text == "10")
         await pilot.press("2", "5", "enter")
         await until(pilot, lambda: asked == [["num_train_epochs=25"]])
+
+
+async def test_the_runs_below_the_form_are_read_once_when_it_opens_and_then_at_a_limited_load(
+    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher, "RUNS_INTERVAL", 3600.0)
+    make_run(state=RunState.FINISHED)
+    app = make_app(answers)
+    readings: list[object] = []
+    read = app.summaries.all
+    monkeypatch.setattr(app.summaries, "all", lambda: (readings.append(None), read())[1])
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot)
+        loop = screen._launcher._list_loop
+        await until(pilot, lambda: "vqa-1" in shown(app))
+        assert len(readings) == 1
+        assert loop._most_load == RUNS_LOAD

@@ -87,6 +87,11 @@ class AnswerView(VerticalScroll):
         self._draw(question, answer, truth)
         self.scroll_home(animate=False)
 
+    @property
+    def model(self) -> str:
+        """The model that answers from now on; empty until it is known."""
+        return self._model
+
     def name_model(self, model: str) -> None:
         """Tells the model that answers from now on; an answer of another one is marked as such."""
         if model != self._model:

@@ -34,7 +34,6 @@ class Answers(Container):
     def __init__(self) -> None:
         super().__init__(id="answers")
         self._first = AnswerView(id="answer")
-        self._first_model = "bundled"
         self._others: dict[str, AnswerView] = {}
         """The views of the other models, by the model's name."""
         self._made = 1
@@ -64,7 +63,6 @@ class Answers(Container):
 
     def use(self, models: Sequence[str]) -> None:
         """Has one view for each of these models."""
-        self._first_model = models[0]
         self._first.name_model(models[0])
         for name in [name for name in self._others if name not in models[1:]]:
             view = self._others.pop(name)
@@ -94,7 +92,7 @@ class Answers(Container):
         """Suggests questions; no answer is on display any more."""
         self._entries.clear()
         self._first.suggest(questions)
-        self._show_name(self._first, self._first_model)
+        self._show_name(self._first, self._first.model)
         for name, view in self._others.items():
             self._lines(view, name)
 
@@ -103,7 +101,7 @@ class Answers(Container):
         view = self._others.get(model, self._first)
         self._entries.pop(view, None)
         view.fail(sentence)
-        self._show_name(view, model or self._first_model)
+        self._show_name(view, model or view.model)
 
     def wait(self, question: str, status: str, models: Sequence[str]) -> None:
         """Shows that these models are answering."""

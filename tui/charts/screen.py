@@ -14,9 +14,10 @@ from textual.widgets import Input
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.actions import SCREENS, bindings
+from looptop.tui.actions.run_controls import does_nothing
 from looptop.tui.background import in_thread, work
 from looptop.tui.charts import text as chart_text
-from looptop.tui.charts.reader import ChartReader, ChartsSnapshot
+from looptop.tui.charts.reader import ChartReader, ChartsSnapshot, Head
 from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.composing import compose_wall
 from looptop.tui.plots.curves import FIRST
@@ -58,6 +59,8 @@ class ChartsScreen(MainScreen):
         """A regular expression or a part of a metric's name."""
         self._loop = WatchLoop(self, self._read)
         self._controls = RunControls(self, self._loop.poke)
+        self._live_in_keys: bool | None = None
+        """Whether the highlighted run was live when the bottom line was last drawn."""
         self._origin = "runs"
         self._chart_controls = ChartControls(
             self, lambda: self.query_one(ChartWall), lambda: self._reader.runs, self._toggle_overlay
@@ -148,6 +151,9 @@ class ChartsScreen(MainScreen):
         self.query_one("#charts-head", Panel).show(head)
         self._show_status()
         self.query_one(EventsPanel).show_entries(chart_text.events(snapshot))
+        if self._front_is_live != self._live_in_keys:
+            self._live_in_keys = self._front_is_live
+            self.refresh_bindings()
 
     def _show_status(self) -> None:
         snapshot, wall = self._snapshot, self.query_one(ChartWall)
@@ -262,18 +268,32 @@ class ChartsScreen(MainScreen):
         """Sends a command to the highlighted run; `events` shows those of all runs."""
         if command == "events":
             show_events(self, self._reader.runs)
-        elif self._snapshot is not None:
-            run = self._front
-            state = next(head.state for head in self._snapshot.heads if head.id == run.id)
-            self._controls.perform(run, command, state)
+        elif (head := self._front_head) is not None:
+            self._controls.perform(self._front, command, head.state)
 
     def on_events_panel_opened(self) -> None:
         """Shows all events."""
         self.action_command("events")
 
+    def hides_key(self, action: str) -> bool:
+        """Hides keys that need a live run if the highlighted one is not."""
+        return does_nothing(action, self._front_is_live)
+
     @property
     def _front(self) -> RunFolder:
         return self._reader.runs[max(self._chosen, 0)]
+
+    @property
+    def _front_head(self) -> Head | None:
+        """What was read of the highlighted run; None if it has not been read yet."""
+        index = max(self._chosen, 0)
+        head = self._snapshot.heads[index] if self._snapshot and index < len(self._snapshot.heads) else None
+        return head if head is not None and head.id == self._front.id else None
+
+    @property
+    def _front_is_live(self) -> bool | None:
+        head = self._front_head
+        return None if head is None else bool(head.live)
 
 
 def shown_words(wall: ChartWall) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from textual.content import Content
@@ -17,6 +17,7 @@ from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.run_text import run_lines
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.controls import RunControls
+from looptop.tui.screens.watch import RUNS_INTERVAL, RUNS_LOAD, WatchLoop
 from looptop.tui.text import safe
 
 MOST_LISTED = 200
@@ -54,32 +55,54 @@ class Launcher:
         self._attach = attach
         self._show_form = show_form
         self._asked_for_form = False
+        self._opens_first = False
+        self._is_open: Callable[[], bool] = lambda: False
+        self._list_loop = WatchLoop(screen, self._read, RUNS_INTERVAL, RUNS_LOAD)
         form.on_start, form.runs.on_open = self.start, self.open
 
-    def open_first(self, is_open: Callable[[], bool]) -> None:
-        """Lists the runs. Shows the live one, unless by then a run is open or a person has asked for the form."""
+    def start_listing(self, is_open: Callable[[], bool]) -> None:
+        """Lists the runs below the form from now on, while it is shown.
 
-        async def open_first() -> None:
-            summaries = await self.list_runs()
-            if self._asked_for_form or is_open():
-                return
-            training = [each for each in summaries if each.state in (RunState.RUNNING, RunState.PAUSED)]
-            queued = [each for each in summaries if each.state is RunState.QUEUED]
-            if live := [*training, *queued]:
-                self.open(live[0].id, unless=lambda: self._asked_for_form or is_open())
+        The first time, it shows the live run, unless by then a run is open or a person has asked for the form.
 
-        work(self._screen, open_first(), "runs", exclusive=True)
+        Args:
+            is_open: Returns whether a run is open.
+        """
+        self._opens_first, self._is_open = True, is_open
+        self._list_loop.start()
+
+    def list_now(self) -> None:
+        """Lists the runs now, if the form is shown."""
+        self._list_loop.poke()
+
+    async def _read(self) -> bool:
+        if not (self._form.display or self._opens_first):
+            return False
+        summaries = await self._summaries()
+        self._form.runs.show(summaries)
+        if self._opens_first:
+            self._opens_first = False
+            self._open_live(summaries)
+        return True
+
+    def _open_live(self, summaries: Sequence[RunSummary]) -> None:
+        if self._is_wanted_no_more():
+            return
+        training = [each for each in summaries if each.state in (RunState.RUNNING, RunState.PAUSED)]
+        queued = [each for each in summaries if each.state is RunState.QUEUED]
+        if live := [*training, *queued]:
+            self.open(live[0].id, unless=self._is_wanted_no_more)
+
+    def _is_wanted_no_more(self) -> bool:
+        """Whether the live run is not to be shown: another one is open, or a person has asked for the form."""
+        return self._asked_for_form or self._is_open()
 
     def open_form(self) -> None:
         """Shows the form, and the existing runs below it."""
-
-        async def list_runs() -> None:
-            await self.list_runs()
-
         self._asked_for_form = True
         self._form.renew()
         self._show_form()
-        work(self._screen, list_runs(), "runs", exclusive=True)
+        self.list_now()
 
     def duplicate(self, run: RunFolder) -> None:
         """Shows the form, filled in with the settings of a run."""
@@ -195,12 +218,6 @@ class Launcher:
         form.started()
         screen.services.run_started(run)
         self._attach(run)
-
-    async def list_runs(self) -> list[RunSummary]:
-        """Lists the existing runs below the form, as they are now."""
-        summaries = await self._summaries()
-        self._form.runs.show(summaries)
-        return summaries
 
     async def _summaries(self) -> list[RunSummary]:
         summaries = await in_thread(self._screen.services.summaries.all)

@@ -100,7 +100,7 @@ class PpoScreen(MainScreen):
         if self._opened_on is not None:
             self.attach(self._opened_on)
         self._loop.start()
-        self._launcher.open_first(lambda: self._watcher is not None)
+        self._launcher.start_listing(lambda: self._watcher is not None)
 
     def on_unmount(self) -> None:
         """Ends the processes that were started for this screen alone."""
@@ -110,6 +110,7 @@ class PpoScreen(MainScreen):
     def on_screen_resume(self) -> None:
         """Reads immediately when the screen comes back."""
         self._loop.poke()
+        self._launcher.list_now()
 
     def on_resize(self, event: Resize) -> None:
         """Fits the lines at the top to the new width."""
@@ -135,10 +136,7 @@ class PpoScreen(MainScreen):
 
     async def _read(self) -> bool:
         watcher, page, level = self._watcher, self.pages.run, self.navigation.level
-        if level == "form":
-            await self._launcher.list_runs()
-            return True
-        if watcher is None:
+        if watcher is None or level == "form":
             return False
         request = page.request if level == "run" else None
         snapshot = await in_thread(lambda: watcher.poll(request))
@@ -187,6 +185,11 @@ class PpoScreen(MainScreen):
         if action in NOT_IN_FORM and (self.navigation.level == "form" or self.shown.snapshot is None):
             return False
         return action not in ONLY_SAMPLE or self.navigation.level in IN_BATCH
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether a run is open, but not read yet."""
+        return self.navigation.level != "form" and self.shown.snapshot is None
 
     def hides_key(self, action: str) -> bool:
         """Hides keys that need a live run if it is not, and edits of a batch that the policy was updated with."""

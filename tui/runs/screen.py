@@ -24,12 +24,13 @@ from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.listing import COLUMNS, ordered
 from looptop.tui.actions import SCREENS, bindings
+from looptop.tui.actions.run_controls import does_nothing
 from looptop.tui.background import for_threads, in_thread, work
 from looptop.tui.runs.machine import MachinePanel
 from looptop.tui.runs.run_table import RunTable
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.controls import RunControls
-from looptop.tui.screens.watch import WatchLoop
+from looptop.tui.screens.watch import RUNS_INTERVAL, RUNS_LOAD, WatchLoop
 from looptop.tui.text import safe, size
 from looptop.tui.widgets.bars import KeyBar, TopBar
 from looptop.tui.widgets.field import Field
@@ -38,10 +39,8 @@ from looptop.tui.widgets.table import Table
 if TYPE_CHECKING:
     from looptop.engine.machine.usage import Machine
 
-READ_INTERVAL = 2.0
-"""Seconds between two readings of all runs, and of the machine."""
-MAX_LOAD = 0.1
-"""The largest fraction of the time that reading may take: a home may hold thousands of runs on a slow disk."""
+MACHINE_INTERVAL = 2.0
+"""Seconds between two readings of the machine."""
 
 MOST_COMPARED = 6
 
@@ -62,9 +61,11 @@ class RunsScreen(MainScreen):
         """The filter's error that depends on the runs: an unknown metric; empty if there is none."""
         self._wrong = ""
         self._sort = ("created", True)
-        self._loop = WatchLoop(self, self._read, READ_INTERVAL, MAX_LOAD)
+        self._live_in_keys: bool | None = None
+        """Whether the run under the cursor was live when the bottom line was last drawn."""
+        self._loop = WatchLoop(self, self._read, RUNS_INTERVAL, RUNS_LOAD)
         self._machine: Machine | None = None
-        self._machine_loop = WatchLoop(self, self._read_machine, READ_INTERVAL)
+        self._machine_loop = WatchLoop(self, self._read_machine, MACHINE_INTERVAL)
         self._controls = RunControls(self, self._loop.poke)
 
     def compose(self) -> Iterable[Widget]:
@@ -113,6 +114,7 @@ class RunsScreen(MainScreen):
         empty = "no run matches" if self._all else "no runs yet: screen 2 starts one"
         table.show(rows, self._sort, empty if self._read_once else "reading…")
         self._say_count()
+        self._refresh_keys()
 
     def _say_count(self) -> None:
         status, table = self.query_one("#runs-status", Static), self.query_one(RunTable)
@@ -140,6 +142,20 @@ class RunsScreen(MainScreen):
         panel.styles.height = 5 + 4 * len(usage.gpus)
         panel.show_usage(usage)
         return True
+
+    def hides_key(self, action: str) -> bool:
+        """Hides keys that do nothing with the run under the cursor, since it is live, or is not."""
+        return does_nothing(action, self._run_is_live)
+
+    @property
+    def _run_is_live(self) -> bool | None:
+        run = self.query_one(RunTable).run
+        return None if run is None else bool(run.live)
+
+    def _refresh_keys(self) -> None:
+        if self._run_is_live != self._live_in_keys:
+            self._live_in_keys = self._run_is_live
+            self.refresh_bindings()
 
     # Filtering and sorting.
 
@@ -200,6 +216,7 @@ class RunsScreen(MainScreen):
     @on(Table.Moved)
     def _moved(self) -> None:
         self._say_count()
+        self._refresh_keys()
 
     # What can be done with a run.
 
@@ -209,7 +226,7 @@ class RunsScreen(MainScreen):
 
     def action_charts(self) -> None:
         """Opens the charts of the run, or of the selected runs."""
-        chosen = list(self.query_one(RunTable).selected) or self._run_ids()
+        chosen = self._chosen_ids()
         if len(chosen) > MOST_COMPARED:
             self.services.show_notice(
                 f"at most {MOST_COMPARED} runs can be told apart; {len(chosen)} are selected", "warning"
@@ -251,8 +268,8 @@ class RunsScreen(MainScreen):
             run = RunFolder.find(run_id)
             return run, getattr(run.about(), key)
 
-        for run_id in self._run_ids():
-            self.fetch_here(partial(read, run_id), ask)
+        if (summary := self._run()) is not None:
+            self.fetch_here(partial(read, summary.id), ask)
 
     def action_duplicate(self) -> None:
         """Shows the form of a new run, filled in with this one's configuration."""
@@ -269,14 +286,16 @@ class RunsScreen(MainScreen):
         from looptop.engine.interchange.export import NAMES
         from looptop.tui.screens.picker import Choice, Picker
 
-        for run_id in self._run_ids():
-            choices = [Choice(name, safe(name)) for name in NAMES]
+        run = self._run()
+        if run is None:
+            return
+        choices = [Choice(name, safe(name)) for name in NAMES]
 
-            def chosen(form: str | None, run_id: str = run_id) -> None:
-                if form is not None:
-                    work(self, self._export(run_id, form), "export")
+        def chosen(form: str | None) -> None:
+            if form is not None:
+                work(self, self._export(run.id, form), "export")
 
-            self.app.push_screen(Picker(f"Export {run_id} as", choices, ""), chosen)
+        self.app.push_screen(Picker(f"Export {run.id} as", choices, ""), chosen)
 
     async def _export(self, run_id: str, form: str) -> None:
         from looptop.engine.interchange.export import export
@@ -294,7 +313,7 @@ class RunsScreen(MainScreen):
 
     def action_delete(self) -> None:
         """Asks, then deletes the selected runs, or the one under the cursor."""
-        chosen = list(self.query_one(RunTable).selected) or self._run_ids()
+        chosen = self._chosen_ids()
         if chosen:
             self.fetch_here(lambda: _deletable(chosen), lambda measured: self._ask_delete(*measured))
 
@@ -336,13 +355,17 @@ class RunsScreen(MainScreen):
             self.services.show_notice("there is no run to do this with", "warning")
         return run
 
-    def _run_ids(self) -> list[str]:
+    def _chosen_ids(self) -> list[str]:
+        """The ids of the selected runs; if none is selected, that of the run under the cursor."""
+        if selected := list(self.query_one(RunTable).selected):
+            return selected
         run = self._run()
-        return [run.id] if run is not None else []
+        return [] if run is None else [run.id]
 
     def _with_run(self, call: Callable[[RunFolder], object]) -> None:
-        for run_id in self._run_ids():
-            self.fetch_here(partial(RunFolder.find, run_id), call)
+        run = self._run()
+        if run is not None:
+            self.fetch_here(partial(RunFolder.find, run.id), call)
 
 
 def _deletable(run_ids: Sequence[str]) -> tuple[list[RunFolder], int]:

@@ -166,6 +166,11 @@ class MainScreen(BaseScreen[None]):
             for widget in pane:
                 widget.set_class(pane is front, "-front")
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether what it is to show has not been read yet, so that actions have to wait for it."""
+        return False
+
     def hides_key(self, action: str) -> bool:
         """Whether the bottom line leaves out an action, by its name with arguments, since it is useless now."""
         return False

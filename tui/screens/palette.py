@@ -15,7 +15,7 @@ from looptop.engine.home import is_read_only
 from looptop.tui.actions import KEY_CONTEXTS, SCREENS, Action, actions_of
 from looptop.tui.background import work
 from looptop.tui.screen_names import MAIN_SCREENS
-from looptop.tui.screens.base import BaseScreen, Services, key_contexts_of
+from looptop.tui.screens.base import BaseScreen, MainScreen, Services, key_contexts_of
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -57,10 +57,15 @@ class Command(NamedTuple):
         label = f"{self.action.label} ({self.action.key_text})"
         return f"{SCREENS[self.screen_name].title}: {label}" if self.screen_name else label
 
-    @property
-    def refusal(self) -> str:
-        """Why it cannot be done."""
+    def refusal(self, *, is_reading: bool = False) -> str:
+        """Why it cannot be done.
+
+        Args:
+            is_reading: Whether what the open screen is to show has not been read yet.
+        """
         where = KEY_CONTEXTS[self.context]
+        if is_reading and self.context not in SOON_READY:
+            return f"the run is not read yet, so “{self.action.label}” cannot be done; try again in a moment"
         if self.context in SOON_READY:
             return f"{where} is not ready for “{self.action.label}” yet; try again in a moment"
         prefix = f"{SCREENS[self.screen_name].title}: " if self.screen_name else ""
@@ -110,16 +115,23 @@ async def _run(app: App[Any], command: Command) -> None:
     services, end = cast("Services", app), 0.0
     if command.screen_name and not app._screen_stacks.get(command.screen_name):
         if command.screen_name not in MAIN_SCREENS:  # It shows what another screen gives it.
-            services.show_notice(command.refusal, "warning")
+            services.show_notice(command.refusal(), "warning")
             return
         end = time.monotonic() + SETTLE_SECONDS
     if command.screen_name:
         await services.action_go(command.screen_name)
+    if _is_reading(app):
+        end = time.monotonic() + SETTLE_SECONDS
     while not await _try_action(app, command.action):
         if time.monotonic() >= end:
-            services.show_notice(command.refusal, "warning")
+            services.show_notice(command.refusal(is_reading=_is_reading(app)), "warning")
             return
         await asyncio.sleep(0.05)
+
+
+def _is_reading(app: App[Any]) -> bool:
+    screen = app.screen_stack[0]
+    return isinstance(screen, MainScreen) and screen.is_reading
 
 
 async def _try_action(app: App[Any], action: Action) -> bool:

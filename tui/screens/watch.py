@@ -14,6 +14,11 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.tui.background import work
 from looptop.tui.screens.base import MainScreen
 
+RUNS_INTERVAL = 2.0
+"""Seconds between two readings of all runs."""
+RUNS_LOAD = 0.1
+"""The largest fraction of the time that reading all runs may take: a home may hold thousands on a slow disk."""
+
 HURRY_SECONDS, HURRY_DURATION = 0.1, 2.0
 """Seconds between two reads after `WatchLoop.hurry`, and for how many seconds."""
 

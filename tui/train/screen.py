@@ -72,11 +72,12 @@ class TrainScreen(MainScreen):
         if self._opened_on is not None:
             self.attach(self._opened_on)
         self._loop.start()
-        self._launcher.open_first(lambda: self._watcher is not None)
+        self._launcher.start_listing(lambda: self._watcher is not None)
 
     def on_screen_resume(self) -> None:
         """Reads immediately when the screen comes back."""
         self._loop.poke()
+        self._launcher.list_now()
 
     # Watching.
 
@@ -100,10 +101,7 @@ class TrainScreen(MainScreen):
 
     async def _read(self) -> bool:
         watcher, view = self._watcher, self._view
-        if self._form.display:
-            await self._launcher.list_runs()
-            return True
-        if watcher is None:
+        if watcher is None or self._form.display:
             return False
         request, sample_step = view.request, self._sample_step
         snapshot = await in_thread(lambda: watcher.poll(request, sample_step))
@@ -113,6 +111,11 @@ class TrainScreen(MainScreen):
             if before is None or before.live != snapshot.live:
                 self.refresh_bindings()
         return True
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether a run is open, but not read yet."""
+        return self._view.display and self._view.snapshot is None
 
     def hides_key(self, action: str) -> bool:
         """Hides keys that need a live run if it is not."""

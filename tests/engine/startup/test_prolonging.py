@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from looptop.engine.errors import LooptopError
+from looptop.engine.config import override, to_dict
+from looptop.engine.errors import LooptopError, SettingError
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.listing import Summaries
-from looptop.engine.startup.run import resume
+from looptop.engine.startup import limits
+from looptop.engine.startup.limits import MOST_PER_CORE
+from looptop.engine.startup.run import lock_for_resume, resume
 from looptop.engine.startup.worker import RunThread
 from tests.factories.runs import Steps, config, write_checkpoint
+
+MANY = MOST_PER_CORE * (os.cpu_count() or 1) + 1
 
 
 def finished(total: int = 10) -> RunFolder:
@@ -61,16 +67,38 @@ def test_a_finished_run_goes_on_for_more_epochs(tmp_path: Path) -> None:
         (["max_steps=20", "seed=7"], r"training\.seed cannot be changed when a run is resumed.* made with 42"),
         (["fusion=tokens"], r"model\.fusion cannot be changed"),
         (["num_train_epochs=20", "eval_steps=7"], r"training\.eval_steps has no effect"),
+        (["num_train_epochs=20", "report_to=wandb"], r"training\.report_to names wandb, which needs the package wandb"),
+        (["num_train_epochs=20", f"dataloader_num_workers={MANY}"], r"training\.dataloader_num_workers is .* at most"),
         (["num_train_epochs=many"], r"training\.num_train_epochs is 'many'"),
     ],
 )
-def test_what_cannot_be_changed_is_refused_and_nothing_is_touched(settings: list[str], words: str) -> None:
+def test_what_cannot_be_changed_is_refused_and_nothing_is_touched(
+    settings: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "find_spec", lambda package: None)
     folder = finished()
     before = folder.config_file.read_bytes()
     with pytest.raises(LooptopError, match=words):
         resume(folder.id, Steps(20), settings=settings)
     assert folder.config_file.read_bytes() == before
     assert folder.state() is RunState.FINISHED and not folder.is_live()
+
+
+def test_a_run_goes_on_with_the_loading_processes_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = finished()
+    folder.write_settings(to_dict(override(folder.config(), ["dataloader_num_workers=16"])))
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    lock_for_resume(folder, settings=["num_train_epochs=20"]).release()
+    with pytest.raises(SettingError, match="dataloader_num_workers is 17"):
+        lock_for_resume(folder, settings=["num_train_epochs=20", "dataloader_num_workers=17"])
+
+
+def test_a_finished_run_does_not_fail_for_a_device_that_is_gone() -> None:
+    folder = finished()
+    folder.write_settings(to_dict(override(folder.config(), ["device=cuda:99"])))
+    with pytest.raises(SettingError, match="cuda:99"):
+        lock_for_resume(folder, settings=["num_train_epochs=20"])
+    assert folder.state() is RunState.FINISHED
 
 
 def test_a_finished_run_without_a_checkpoint_cannot_go_on() -> None:

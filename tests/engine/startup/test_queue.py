@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
 from looptop.engine.cli import main as cli
 from looptop.engine.errors import LooptopError
-from looptop.engine.journal.reader import Journal
+from looptop.engine.journal.reader import Journal, JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.control import send
-from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.folder import AFTER_FACT, RunFolder, RunLock
 from looptop.engine.startup import host
+from looptop.engine.startup.worker import RunThread
 from tests.engine import fake_engine
 from tests.factories.processes import process_of
-from tests.factories.runs import config
+from tests.factories.runs import Steps, config
 from tests.support import eventually, wait_taken
+
+ENDED = "{} has ended: training begins"
 
 launch = functools.partial(host.launch, config(), fake_engine.PROGRAM)
 
@@ -96,3 +101,22 @@ def test_a_queued_run_whose_process_is_gone_is_interrupted(
     host.relaunch(second.id, fake_engine.PROGRAM)
     eventually(lambda: second.state() is RunState.FINISHED)
     assert first.state() is RunState.RUNNING
+
+
+def test_a_run_outside_the_home_is_not_taken_for_one_of_the_same_id_here(tmp_path: Path) -> None:
+    """The run that it waits for has left the queue: its turn is that of the run ahead of it there, which has ended."""
+    here = RunFolder.create("vqa", config())
+    ahead, other = (RunFolder(tmp_path / "other home" / name) for name in (here.id, "vqa-2"))
+    for run in (ahead, other):
+        shutil.copytree(here.path, run.path)
+    writer = JournalWriter(other.db)
+    writer.facts(**{AFTER_FACT: ahead.name.rpartition("/")[2]})  # as a run of the other home writes it
+    writer.state(RunState.QUEUED)
+    writer.close()
+    with RunLock(here.lock, here.id):
+        thread = RunThread(RunFolder.create("vqa", config()), Steps(1), after=other)
+        thread.start()
+        assert thread.ended.wait(30) and thread.state is RunState.FINISHED
+    texts = [event.text for event in Journal(thread.folder.db).events() if event.kind == "queue"]
+    assert texts == [f"waits for {other.path} to end", f"waits for {ahead.path} to end", ENDED.format(ahead.path)]
+    assert Journal(thread.folder.db).facts()[AFTER_FACT] == str(ahead.path)
