@@ -27,9 +27,9 @@ from looptop.engine.vqa.evaluation.reliability import reliability_bins
 from looptop.engine.vqa.saved_models import folder_of
 from looptop.tui.app import LooptopApp
 from looptop.tui.evaluation.confusion_grid import ConfusionGrid
-from looptop.tui.evaluation.drawing import interval_drawing
 from looptop.tui.evaluation.page_line import PageLine
 from looptop.tui.evaluation.screen import EvaluationScreen
+from looptop.tui.plots.interval import interval_drawing
 from looptop.tui.plots.reliability_chart import reliability_drawing
 from tests.factories.evaluations import evaluation, result
 from tests.factories.quick_answers import QuickAnswers

@@ -13,7 +13,7 @@ from looptop.engine.vqa.evaluation.records import Estimate, Evaluation
 from looptop.engine.vqa.evaluation.report import Report
 from looptop.engine.vqa.evaluation.text import answer_text, interval, share
 from looptop.tui.actions import bindings
-from looptop.tui.evaluation.drawing import LEAST_SCALE, interval_drawing, scale_title
+from looptop.tui.plots.interval import LEAST_SCALE, interval_drawing, scale_title
 from looptop.tui.widgets.table import Cell, Column, Row, Table
 
 MOST_SCALE = 60

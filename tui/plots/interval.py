@@ -1,4 +1,4 @@
-"""Small drawings in text: an interval on a scale from 0 to 100 %."""
+"""A mean and its interval on a scale from 0 to 100 %, in a line of text."""
 
 from __future__ import annotations
 
