@@ -178,7 +178,7 @@ class RunContext:
             self.progress.at(text, done, total)
 
     def hold_for_retry(self, failed: str, error: Exception) -> bool:
-        """Holds the run because something could not be written, until somebody makes room and continues it.
+        """Holds the run because something could not be written, until somebody removes the cause and continues it.
 
         Args:
             failed: What could not be written, and why.
@@ -187,18 +187,11 @@ class RunContext:
         Returns:
             Whether to try again; False if a further stop gives up.
         """
-        reason = f"{failed}; held: make room on the disk, then `looptop continue {self.folder.shell_name}` tries again"
-        self.journal.event("alert", f"{reason}, and a further stop gives up", level="error", code="cannot_write")
         full = checkpoint.is_no_room_error(error, self.folder.path)
+        first = "make room on the disk" if full else "remove the cause"
+        reason = f"{failed}; held: {first}, then `looptop continue {self.folder.shell_name}` tries again"
+        self.journal.event("alert", f"{reason}, and a further stop gives up", level="error", code="cannot_write")
         return self.gate.hold_until_continued(HoldReason.DISK if full else HoldReason.ERROR, reason)
-
-    def at_step_end(self, step: int) -> StepVerdict:
-        """Takes controls, waits while the run is paused, and returns whether to make a checkpoint or to stop."""
-        return self.gate.at_step_end(step)
-
-    def after_checkpoint(self, step: int) -> bool:
-        """Continues the pause if the run is still paused after a checkpoint. Returns whether to stop."""
-        return self.gate.after_checkpoint(step)
 
     def running_seconds(self) -> float:
         """Seconds since the run began, pauses not counted."""

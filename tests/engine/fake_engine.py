@@ -53,7 +53,7 @@ def train(context: RunContext) -> dict[str, Any]:
         if what == "die":
             journal.flush()
             os.kill(os.getpid(), signal.SIGKILL)
-        if context.at_step_end(step).stop:
+        if context.gate.at_step_end(step).stop:
             return {}
         if what == "hang":
             threading.Event().wait()

@@ -38,13 +38,13 @@ class Steps:
         for step in range(first, self.total + 1):
             self.made.append(step)
             context.journal.metrics(step, {"loss": 1.0 / step})
-            verdict = context.at_step_end(step)
+            verdict = context.gate.at_step_end(step)
             stop = verdict.stop
             if verdict.checkpoint:
                 self.saved.append(step)
                 if self.save is not None:
                     self.save(context, step)
-                stop = context.after_checkpoint(step) or stop
+                stop = context.gate.after_checkpoint(step) or stop
             if stop:
                 break
             context.stop_requested.wait(0.002)

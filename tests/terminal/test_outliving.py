@@ -195,7 +195,7 @@ def bell_in(raw: bytes) -> bool:
 
 def test_whoever_watches_rings_when_the_run_ends_or_raises_an_alert() -> None:
     alerts = """lambda context: (
-        [context.stop_requested.wait(0.1) for _ in iter(lambda: context.at_step_end(1).stop, True)],
+        [context.stop_requested.wait(0.1) for _ in iter(lambda: context.gate.at_step_end(1).stop, True)],
         context.journal.event('alert', 'the loss jumped', 1, 'warning'),
         context.journal.flush(),
         [time.sleep(0.01) for _ in iter((context.folder.path / 'fail').exists, True)], 1 / 0)"""

@@ -26,7 +26,7 @@ HOLDS = [
     Hold(4, "compared", HoldReason.BREAKPOINT, "breakpoint kl > 8: kl is 9"),
     Hold(4, "compared", HoldReason.RATING, "waits for ratings"),
     Hold(4, "", HoldReason.DISK, FULL),
-    Hold(4, "", HoldReason.ERROR, FULL.replace("No space left on device", "Input/output error")),
+    Hold(4, "", HoldReason.ERROR, "the checkpoint of step 4 could not be written: Input/output error; held"),
 ]
 ALERT = Hold(4, "", HoldReason.ALERT, "the training loss has been rising for long. To try: lower learning_rate.")
 HOLDS.append(ALERT)

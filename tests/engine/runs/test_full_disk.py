@@ -31,9 +31,10 @@ Capture = pytest.CaptureFixture[str]
 
 
 class Disk:
-    """A disk that accepts a result only when there is room."""
+    """A disk that accepts a result only when there is room, or else raises this error."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: OSError | None = None) -> None:
+        self.error = error or OSError(28, "No space left on device")
         self.full = True
         self.tries = 0
 
@@ -42,13 +43,13 @@ class Disk:
         folder.mkdir()
         (folder / "weights").write_text("half")
         if self.full:
-            raise OSError(28, "No space left on device")
+            raise self.error
         (folder / "weights").write_text("whole")
 
 
 def saves(disk: Disk) -> Any:
     def train(context: RunContext) -> dict[str, Any]:
-        context.at_step_end(3)
+        context.gate.at_step_end(3)
         return {"accuracy": 1.0} if save_result(context, disk.write) else {}
 
     return train
@@ -60,7 +61,7 @@ def test_a_result_that_cannot_be_written_holds_the_run_until_there_is_room() -> 
     eventually(lambda: run.state is RunState.PAUSED)
     reason = run.folder.summary().reason
     assert "the result could not be written: No space left on device; held" in reason
-    assert f"`looptop continue {run.id}` tries again" in reason
+    assert f"make room on the disk, then `looptop continue {run.id}` tries again" in reason
     assert not run.folder.model.exists(), "half a result is no result"
     assert (run.journal.events()[-1].kind, run.journal.events()[-1].level) == ("alert", "error")
     assert wait_taken(run.folder, run.continue_(), 20) == "continues after step 3"
@@ -72,8 +73,9 @@ def test_a_result_that_cannot_be_written_holds_the_run_until_there_is_room() -> 
 
 
 def test_a_stop_gives_up_a_result_that_cannot_be_written() -> None:
-    run = start(config(), saves(Disk()))
+    run = start(config(), saves(Disk(OSError(5, "Input/output error"))))
     eventually(lambda: run.state is RunState.PAUSED)
+    assert "Input/output error; held: remove the cause, then `looptop continue" in run.folder.summary().reason
     run.stop()
     assert run.wait(20) is RunState.STOPPED
     assert run.reason == "stopped before its result could be written, without a checkpoint of step 3"

@@ -74,7 +74,7 @@ def test_the_first_signal_stops_with_a_checkpoint(launched: list[RunFolder], num
 
 
 # A second step that never ends: nothing but leaving at once helps.
-STUCK = "lambda context: (context.at_step_end(1), context.journal.metrics(9, {'loss': 1.0}), time.sleep(1000))[2]"
+STUCK = "lambda context: (context.gate.at_step_end(1), context.journal.metrics(9, {'loss': 1.0}), time.sleep(1000))[2]"
 
 
 def test_the_second_signal_ends_the_run_at_once_and_saved_metrics_stay(launched: list[RunFolder]) -> None:

@@ -91,7 +91,7 @@ def worsens(context: RunContext) -> dict[str, Any]:
     context.journal.metrics(0, {"eval_loss": 1.0})
     for step in range(1, 61):
         context.journal.metrics(step, {"loss": 1.0, **({"eval_loss": 2.0} if step == 10 else {})})
-        if context.at_step_end(step).stop:
+        if context.gate.at_step_end(step).stop:
             break
     return {}
 
