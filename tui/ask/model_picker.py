@@ -142,12 +142,10 @@ class ModelPicker(Overlay[list[str]]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Puts the cursor on the model that is asked now."""
-        self.call_after_refresh(self._begin)
-
-    def _begin(self) -> None:
+        """Puts the cursor on the model that is asked now, before the first key moves it."""
         names = [each.name for each in self._offered]
         self._list.highlighted = names.index(self._current) if self._current in names else 0 if names else None
+        self.call_after_refresh(self._list.scroll_to_highlight)
 
     @property
     def _list(self) -> OptionList:
