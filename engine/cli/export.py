@@ -16,7 +16,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
 EXAMPLES = """\
-  looptop export vqa-3 --to csv                 vqa-3-csv/metrics.csv, events.csv, answers.csv
+  looptop export vqa-3 --to csv                 a folder vqa-3-csv with a file for each table
   looptop export vqa-3 --to parquet --out tables
   looptop export vqa-3 --to jsonl --tables curated_questions --out better; looptop train vqa --data better
   looptop export ppo-3 --to csv --tables samples,tokens --batches 100:120

@@ -65,6 +65,7 @@ def seen(config: PpoRunConfig) -> tuple[int, int, int]:
     return trace.most_besides, trace.most, trained
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "settings"),
     [

@@ -22,6 +22,8 @@ from tests.factories.runs import config
 from tests.factories.trainers import trainer
 from tests.support import eventually, last, wait_taken
 
+pytestmark = pytest.mark.slow  # They train.
+
 
 def test_a_run_is_journalled_under_trainers_own_names() -> None:
     def train(context: RunContext) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from tests.support import eventually, wait_taken
 
+pytestmark = pytest.mark.slow  # They train.
+
 PLAIN: dict[str, Any] = {"report_to": "none", "use_cpu": True, "disable_tqdm": True, "bf16": False, "logging_steps": 1}
 
 

@@ -70,6 +70,7 @@ def test_the_end_of_an_answer_is_a_target_even_where_begin_end_and_padding_are_o
     assert labels.tolist() == [[5, 6, 7, END], [8, END, IGNORED, IGNORED]]
 
 
+@pytest.mark.slow
 def test_it_learns_to_stop_by_itself(tmp_path: Path, fusion: str) -> None:
     model, processor = tiny_model(tmp_path, fusion, spread=0.1)
     batch = inputs_of(processor)
