@@ -163,8 +163,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("count", type=int)
     given = parser.parse_args(arguments)
     private = given.rendezvous_file.parent
-    first_process = threading.Thread(target=_exit_with_the_first, args=(private,), daemon=True)
-    first_process.start()
+    first_ended = threading.Event()
+    exiting = threading.Thread(target=_exit_with_the_first, args=(private, first_ended), daemon=True)
+    exiting.start()
     # The first process logs what all of them would log.
     logging.getLogger("looptop").setLevel(logging.ERROR)
     # Prints of libraries go to stderr: the first process reads the reason of a failure from stdout.
@@ -190,8 +191,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         output.write(f"{_reason(error, context)}\n")
         output.flush()
-        # If this failed because the first process has exited, that thread ends this process.
-        first_process.join(_FIRST_ENDED_SECONDS)
+        # If this failed because the first process has exited, that thread removes the folder and ends this process.
+        if first_ended.wait(_FIRST_ENDED_SECONDS):
+            exiting.join()
         return 1
     return 0
 
@@ -202,8 +204,9 @@ def _reason(error: BaseException, context: RunContext | None) -> str:
     return (visible(error) if isinstance(error, LooptopError) else error_text(error))[:MAX_ERROR_LENGTH]
 
 
-def _exit_with_the_first(private: Path) -> None:
+def _exit_with_the_first(private: Path, first_ended: threading.Event) -> None:
     sys.stdin.buffer.read()
+    first_ended.set()
     # If the first process was killed, nobody else removes the folder. Other threads may still write into it.
     end = time.monotonic() + _EXIT_SECONDS
     while private.exists() and time.monotonic() < end:
