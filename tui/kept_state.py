@@ -48,7 +48,8 @@ class StateFile:
     """
 
     def __init__(self) -> None:
-        self.state = _read()
+        self._path = home() / FILE
+        self.state = _read(self._path)
         self._writing = threading.Lock()
 
     @property
@@ -85,12 +86,12 @@ class StateFile:
 
     def _write(self) -> None:
         with self._writing, contextlib.suppress(OSError, LooptopError):
-            replace_private(home() / FILE, encode_json(self.state))
+            replace_private(self._path, encode_json(self.state))
 
 
-def _read() -> KeptState:
+def _read(path: Path) -> KeptState:
     try:
-        return msgspec.convert(restored(msgspec.json.decode(read_regular(home() / FILE))), KeptState)
+        return msgspec.convert(restored(msgspec.json.decode(read_regular(path))), KeptState)
     except (OSError, LooptopError, *UNREADABLE):
         return KeptState()
 
