@@ -128,8 +128,9 @@ class Tty:
         """Waits until the screen holds something."""
         end = time.monotonic() + limit
         while not re.search(pattern, self.text()):
-            self.pump()
-            if time.monotonic() > end or not self.alive():
+            over = time.monotonic() > end or not self.alive()
+            self.pump()  # also what a program wrote last, before it ended
+            if over and not re.search(pattern, self.text()):
                 raise AssertionError(f"no {pattern!r} on the screen (alive: {self.alive()}):\n{self.text()}")
 
     def until_gone(self, limit: float = 20.0) -> int:
