@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,12 +162,22 @@ TOKENS = ("objective/logprobs", "objective/ref_logprobs")
 SEEN_TOKENS = ("ppo/policy/advantages", "ppo/policy/ratio")
 
 
+def spread_of(statistics: Statistics, nudged: Sequence[Statistics]) -> dict[str, float]:
+    """How far those of the replays of `NUDGES` are from these at most, by statistic."""
+    return {
+        name: max(
+            float(np.abs(np.asarray(other[name], np.float64) - np.asarray(value, np.float64)).max()) for other in nudged
+        )
+        for name, value in statistics.items()
+    }
+
+
 def compare_statistics(
     statistics: Statistics,
     recorded: dict[str, Any],
     replay: Replay,
     batch: Batch,
-    nudged: Sequence[Statistics],
+    spread: Mapping[str, float],
 ) -> None:
     """Every statistic of a step against its recording; raises with all that differ.
 
@@ -176,7 +186,7 @@ def compare_statistics(
         recorded: TRL's.
         replay: What made ours.
         batch: Of the step.
-        nudged: Those of the replays of `NUDGES`.
+        spread: By statistic, as `spread_of` has it.
     """
     assert statistics.keys() == recorded.keys()
     width = len(recorded["objective/logprobs"][0])
@@ -184,9 +194,7 @@ def compare_statistics(
     worst = {}
     for name, value in statistics.items():
         ours, wanted = np.asarray(value, dtype=np.float64), np.asarray(recorded[name], dtype=np.float64)
-        others = [np.asarray(other[name], dtype=np.float64) for other in nudged]
-        spread = max(float(np.abs(other - ours).max()) for other in others)
-        assert spread <= 1e-3 * (1 + np.abs(wanted).max()), f"{name} is too uncertain to compare: {spread}"
+        assert spread[name] <= 1e-3 * (1 + np.abs(wanted).max()), f"{name} is too uncertain to compare: {spread[name]}"
         if name in TOKENS:
             ours, wanted = ours[batch.mask.numpy()], wanted[theirs]
         if name in SEEN_TOKENS:
@@ -194,7 +202,7 @@ def compare_statistics(
             order = seen_rows(replay, len(batch), ours.size // batch.mask[0].numel())
             ours = ours.reshape(len(order), -1)[batch.mask.numpy()[order]]
             wanted = wanted.reshape(len(order), -1)[theirs[order]]
-        allowed = (1e-4 if name == "objective/kl_dist" else 1e-5) + 1e-4 * np.abs(wanted) + 2 * spread
+        allowed = (1e-4 if name == "objective/kl_dist" else 1e-5) + 1e-4 * np.abs(wanted) + 2 * spread[name]
         excess = np.abs(ours - wanted) / allowed
         if not (excess <= 1).all():
             worst[name] = float(excess.max())

@@ -5,8 +5,11 @@ What is played is `PpoStep`, with which users train: by itself, and in `PpoTrain
 
 from __future__ import annotations
 
+import functools
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -18,6 +21,7 @@ from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.types import Kernels
 from looptop.engine.journal.records import RunState
 from looptop.engine.ppo import trainer
+from looptop.engine.ppo.statistics import Statistics
 from looptop.engine.ppo.step import BatchProgress
 from tests.engine.ppo.golden import (
     GOLDEN,
@@ -28,12 +32,53 @@ from tests.engine.ppo.golden import (
     lay_out,
     read,
     settings_of,
+    spread_of,
     steps,
 )
 from tests.factories.ppo import ppo_config, save_tokenizer
 
 EXTRA = sorted(path.stem for path in GOLDEN.glob("extra_*.json"))
 KERNELS: tuple[Kernels, ...] = ("transformers", "fast")
+
+
+class Nudged(NamedTuple):
+    """What the replays of `NUDGES` made of a recording."""
+
+    statistics: list[list[Statistics]]
+    """Of each step, by replay."""
+    weights: list[dict[str, torch.Tensor]]
+    """In the end, by replay."""
+
+    def weight_spread(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """How far each weight is from these at most."""
+        return {
+            name: torch.stack([other[name] - weight for other in self.weights]).abs().amax(0)
+            for name, weight in weights.items()
+        }
+
+
+@functools.cache
+def nudged(name: str, kernels: Kernels = "transformers") -> Nudged:
+    """Made once for all tests."""
+    recorded, models = read(name), models_of(name)
+    with tempfile.TemporaryDirectory() as folder:
+        replays = [Replay(recorded, Path(folder) / str(nudge), models, nudge, kernels=kernels) for nudge in NUDGES]
+        statistics = [[replay.step(step)[1] for replay in replays] for step in steps(recorded)]
+    return Nudged(statistics, [replay.policy.state_dict() for replay in replays])
+
+
+@functools.cache
+def spread_by_step(name: str) -> list[dict[str, float]]:
+    """How far the nudged replays are from one that is not, by statistic. What kernels compute it matters little."""
+    with tempfile.TemporaryDirectory() as folder:
+        replay = Replay(read(name), Path(folder), models_of(name))
+        made = [replay.step(step)[1] for step in steps(replay.recorded)]
+    return [spread_of(*pair) for pair in zip(made, nudged(name).statistics, strict=True)]
+
+
+def models_of(name: str) -> str:
+    """What the names of a recording's models begin with."""
+    return "gpt2_" if "gpt2" in name else ""
 
 
 # PPO has fast kernels for a T5 alone.
@@ -48,28 +93,22 @@ KERNELS: tuple[Kernels, ...] = ("transformers", "fast")
 )
 def test_a_recording_is_played_again(name: str, kernels: Kernels, tmp_path: Path) -> None:
     recorded = read(name)
-    replay, *nudged = (
-        Replay(recorded, tmp_path / str(nudge), "gpt2_" if "gpt2" in name else "", nudge, kernels=kernels)
-        for nudge in (0, *NUDGES)
-    )
-    for step in steps(recorded):
+    replay = Replay(recorded, tmp_path, models_of(name), kernels=kernels)
+    for step, spread in zip(steps(recorded), spread_by_step(name), strict=True):
         batch, statistics = replay.step(step)
-        others = [other.step(step)[1] for other in nudged]
-        compare_statistics(statistics, step["stats"], replay, batch, others)
+        compare_statistics(statistics, step["stats"], replay, batch, spread)
 
 
 def test_the_weights_after_three_steps_are_the_recorded_ones(tmp_path: Path) -> None:
     recorded = read("default")
-    replays = [Replay(recorded, tmp_path / str(nudge), nudge=nudge) for nudge in (0, *NUDGES)]
+    replay = Replay(recorded, tmp_path)
     for step in recorded["steps"]:
-        for replay in replays:
-            replay.step(step)
-    after = load_file(GOLDEN / "policy_after.safetensors")
-    weights, *nudged = (replay.policy.state_dict() for replay in replays)
+        replay.step(step)
+    after, weights = load_file(GOLDEN / "policy_after.safetensors"), replay.policy.state_dict()
     assert after.keys() == weights.keys()
-    uncertain = 0
+    uncertain, spreads = 0, nudged("default").weight_spread(weights)
     for name, wanted in after.items():
-        spread = torch.stack([other[name] - weights[name] for other in nudged]).abs().amax(0)
+        spread = spreads[name]
         excess = (weights[name] - wanted).abs() - 4 * spread
         assert excess.max() <= 1e-6, name
         uncertain += int((spread > 1e-6).sum())
@@ -96,7 +135,7 @@ def config_of(recorded: dict[str, Any], folder: Path, kernels: Kernels, models: 
 def test_a_run_plays_a_recording_again(
     name: str, kernels: Kernels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorded, models = read(name), "gpt2_" if "gpt2" in name else ""
+    recorded, models, others = read(name), models_of(name), nudged(name, kernels)
     played = steps(recorded)
     made: list[BatchProgress] = []
 
@@ -114,16 +153,14 @@ def test_a_run_plays_a_recording_again(
     run = looptop.start(config_of(recorded, tmp_path, kernels, models))
     assert run.wait() is RunState.FINISHED, run.reason
     assert len(made) == len(played)
-    replay, *nudged = (
-        Replay(recorded, tmp_path / str(nudge), models, nudge, kernels=kernels) for nudge in (0, *NUDGES)
-    )
-    for step, progress in zip(played, made, strict=True):
+    replay = Replay(recorded, tmp_path / "replay", models, kernels=kernels)
+    for step, progress, statistics in zip(played, made, others.statistics, strict=True):
         batch, _ = replay.step(step)
-        others = [other.step(step)[1] for other in nudged]
-        compare_statistics(progress.statistics, step["stats"], replay, batch, others)
+        spread = spread_of(progress.statistics, statistics)
+        compare_statistics(progress.statistics, step["stats"], replay, batch, spread)
     # The last optimiser step is Trainer's own, and only the weights show it.
     weights = load_file(run.folder.checkpoints / f"checkpoint-{len(played)}" / "model.safetensors")
-    wanted, *others_weights = (each.policy.state_dict() for each in (replay, *nudged))
+    wanted = replay.policy.state_dict()
+    spreads = others.weight_spread(wanted)
     for key, weight in weights.items():
-        spread = torch.stack([other[key] - wanted[key] for other in others_weights]).abs().amax(0)
-        assert ((weight - wanted[key]).abs() - 4 * spread).max() <= 1e-6, key
+        assert ((weight - wanted[key]).abs() - 4 * spreads[key]).max() <= 1e-6, key
