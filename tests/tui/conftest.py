@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from textual.css.stylesheet import Stylesheet
 
+from looptop.engine.encoding import encode_json
 from looptop.tui.forms import estimator
+from looptop.tui.kept_state import FILE, KeptState
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.quick_estimates import QuickEstimates
 
@@ -50,6 +52,15 @@ def estimates(monkeypatch: pytest.MonkeyPatch) -> QuickEstimates:
     quick = QuickEstimates()
     monkeypatch.setattr(estimator, "make_process", lambda: quick)
     return quick
+
+
+@pytest.fixture(autouse=True)
+def left_on(request: pytest.FixtureRequest, home: Path) -> None:
+    """The app opens on the screen that a file of tests is about, its `LEFT_ON`, as if a person had left it there: a
+    test need not draw Ask first."""
+    name = getattr(request.module, "LEFT_ON", "")
+    if name:
+        (home / FILE).write_bytes(encode_json(KeptState(screen=name)))
 
 
 @pytest.fixture(autouse=True)

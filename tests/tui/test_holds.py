@@ -17,6 +17,8 @@ from tests.factories.quick_answers import QuickAnswers
 from tests.factories.synthetic_ppo import Maker, make_run
 from tests.tui.conftest import shown, until
 
+LEFT_ON = "runs"
+
 FULL = "the checkpoint of step 4 could not be written: No space left on device; held: make room on the disk"
 HOLDS = [
     Hold(4, "", HoldReason.PAUSE),

@@ -13,6 +13,8 @@ from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import shown, until
 from tests.versions import unpack
 
+LEFT_ON = "runs"
+
 SHOWN = {"vqa-1": "with a checkpoint of step 41", "ppo-1": "with a checkpoint of step 1", "trainer-1": "step 12"}
 
 

@@ -32,6 +32,8 @@ from tests.factories.synthetic_ppo import Maker, make_run
 from tests.tui.conftest import shown, until
 from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, last_batch, rows
 
+LEFT_ON = "ppo"
+
 
 def step(screen: Any) -> int | None:
     step: int | None = screen.query_one(RunPage).step

@@ -32,6 +32,8 @@ from tests.tui.conftest import shown, until
 from tests.tui.form_helpers import form_of, put, wrong
 from tests.tui.ppo_helpers import SIZE, complete, crumbs, go, judgements
 
+LEFT_ON = "ppo"
+
 
 async def test_keys_send_controls_to_a_live_run(answers: QuickAnswers) -> None:
     with held_run() as (run, _):

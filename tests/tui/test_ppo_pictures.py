@@ -21,6 +21,8 @@ from tests.factories.synthetic_ppo import Maker, make_comparison, make_run
 from tests.tui.conftest import shown, until
 from tests.tui.ppo_helpers import complete, crumbs, go
 
+LEFT_ON = "ppo"
+
 FOLDER = Path(__file__).parent / "pictures"
 LIMIT = 10.0
 SIZES = ((80, 24), (120, 40), (200, 60))

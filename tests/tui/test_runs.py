@@ -36,6 +36,7 @@ from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
 from tests.tui.form_helpers import form_of, put
 
+LEFT_ON = "runs"
 SIZE = (120, 40)
 
 

@@ -24,6 +24,8 @@ from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
 
+LEFT_ON = "runs"
+
 
 def app_of(answers: QuickAnswers) -> LooptopApp:
     return LooptopApp(make_process=lambda: answers)

@@ -25,6 +25,7 @@ from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
 from tests.tui.form_helpers import form_of, put, under_cursor, wrong
 
+LEFT_ON = "train"
 SIZE = (120, 40)
 
 
