@@ -124,7 +124,7 @@ def pause_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 def small_vqa(*settings: str) -> RunConfig:
     return configuration.override(
-        configuration.preset("tiny"), ["max_images=60", "max_steps=2", "precision=fp32", *settings]
+        configuration.preset("tiny"), ["max_images=30", "max_steps=2", "precision=fp32", *settings]
     )
 
 

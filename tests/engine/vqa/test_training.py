@@ -178,17 +178,24 @@ def decoder_with_dropout(folder: Path) -> Path:
     "settings",
     [
         ("fusion=mean",),
-        ("fusion=tokens", "freeze=nothing", "gradient_accumulation_steps=2", "keep_features=false"),
+        (
+            "fusion=tokens",
+            "freeze=nothing",
+            "gradient_accumulation_steps=2",
+            "keep_features=false",
+            "per_device_train_batch_size=8",
+            "max_images=30",
+        ),
     ],
     ids=["kept features", "all parts trained, two batches a step"],
 )
 def test_a_resumed_run_makes_the_same_losses_as_an_undisturbed_one(settings: tuple[str, ...], tmp_path: Path) -> None:
     settings = (*settings, f"decoder={decoder_with_dropout(tmp_path / 'decoder')}")
-    undisturbed = start("max_steps=16", *settings)
+    undisturbed = start("max_steps=12", *settings)
     assert undisturbed.wait() is RunState.FINISHED, undisturbed.reason
     expected = losses(undisturbed)
 
-    run = start("max_steps=16", *settings)
+    run = start("max_steps=12", *settings)
     eventually(lambda: len(losses(run)) >= 8)
     run.stop(checkpoint=False)
     assert run.wait() is RunState.STOPPED, run.reason
