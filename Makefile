@@ -7,9 +7,9 @@ STAMP := $(VENV)/.installed
 LINKS := build/links/looptop
 
 PYTEST := $(BIN)/python -m pytest
-# Three at a time on two cores: many tests wait for a process of their own. A file's tests stay together for as long as
+# Four at a time on two cores: many tests wait for a process of their own. A file's tests stay together for as long as
 # nobody is idle, so that what they share is made once.
-WORKERS ?= 3
+WORKERS ?= 4
 SPREAD := -n $(WORKERS) --dist worksteal
 
 # Where it is set, each of the hundreds of processes that the tests start would compile looptop and the tests anew.

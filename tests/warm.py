@@ -1,5 +1,5 @@
-"""Starts engine processes quickly: a process that has loaded torch and transformers forks, instead of a new interpreter
-loading them again for each of the suite's many runs (three to four seconds of a core each).
+"""Starts engine processes and pytest's workers quickly: a process that has loaded torch and transformers forks, instead
+of a new interpreter loading them again for each of the suite's many runs (three to four seconds of a core each).
 
 What is started is a process like any other, with an id, a session, an environment, signals and open files of its own.
 Only the libraries of others are loaded before; looptop is not. Its parent is a process that waits for it and passes
@@ -41,8 +41,8 @@ MODULES = {
     "scripts.gpu.part",
 }
 """Programs (`python -m MODULE`) that need torch. So do the files in `examples/`."""
-NAMES = ("import torch", "looptop.engine.startup", "tests.factories.trainers")
-"""Lines of Python (`python -c LINES`) that need it contain one of these."""
+NAMES = ("import torch", "looptop.engine.startup", "tests.factories.trainers", "sys.stdin.readline")
+"""Lines of Python (`python -c LINES`) that need it contain one of these; the last stands in pytest's workers'."""
 LIBRARIES = (
     "torch",
     "transformers",
@@ -128,7 +128,7 @@ def _can_fork(options: dict[str, Any]) -> bool:
     words = options["args"]
     if isinstance(words, str | bytes) or options["shell"] or options["preexec_fn"] is not None:
         return False
-    program, kind, what = ([word for word in words if word != "-P"] + ["", "", ""])[:3]
+    program, kind, what = ([word for word in words if word not in ("-P", "-u")] + ["", "", ""])[:3]
     if program != sys.executable:
         return False
     if kind == "-c":
@@ -238,7 +238,8 @@ def run(request: dict[str, Any]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
-    unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
+    kind, *words = request["argv"]
+    unbuffered = kind == "-u" or bool(os.environ.get("PYTHONUNBUFFERED"))
     sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115
     sys.stdout = sys.__stdout__ = _output(1, "strict", os.isatty(1), unbuffered)  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = _output(2, "backslashreplace", True, unbuffered)  # type: ignore[misc]
@@ -246,7 +247,8 @@ def run(request: dict[str, Any]) -> None:
     tempfile.tempdir = None
     importlib.import_module("tests.warm").install()
     _show_command(request["argv"])
-    kind, *words = request["argv"]
+    if kind == "-u":
+        kind, *words = words
     if kind == "-P":
         del sys.path[0]
         kind, *words = words
