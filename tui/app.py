@@ -26,6 +26,7 @@ from looptop.engine.text import visible
 from looptop.tui import actions
 from looptop.tui.background import fetch, in_thread, work
 from looptop.tui.kept_state import StateFile
+from looptop.tui.main_screens import MainScreens
 from looptop.tui.screen_names import MAIN_SCREENS, screen_of
 from looptop.tui.screens.base import MainScreen, Overlay, Services, key_contexts_of
 from looptop.tui.terminal import driver as terminal
@@ -103,7 +104,6 @@ class LooptopApp(App[str]):
             self.DEFAULT_MODE = self.kept.state.screen  # type: ignore[misc]
         super().__init__(driver_class=None if drawn_on is None else terminal.Driver)
         self._opened_on, self._drawn_on = attach, drawn_on
-        self._make_process, self._make_evaluator = make_process, make_evaluator
         self.graphics = GraphicsLayer(self)
         self._visible_lines = VisibleLines()
         self._key_order = KeyOrder(self)
@@ -118,13 +118,9 @@ class LooptopApp(App[str]):
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = first_theme(self.settings_file.settings.theme, self.kept.state.theme)
-        self.add_mode("ask", self._make_ask)
-        self.add_mode("train", self._make_train)
-        self.add_mode("ppo", self._make_ppo)
-        self.add_mode("runs", self._make_runs)
-        self.add_mode("charts", self._make_charts)
-        self.add_mode("evaluation", self._make_evaluation)
-        self.add_mode("timeline", self._make_timeline)
+        screens = MainScreens(attach, self.DEFAULT_MODE, make_process, make_evaluator)
+        for name, make in screens.makers.items():
+            self.add_mode(name, make)
 
     @functools.cached_property
     def summaries(self) -> Summaries:
@@ -142,41 +138,6 @@ class LooptopApp(App[str]):
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Filters that each line goes through on its way to the terminal."""
         return [*super().get_line_filters(), self._visible_lines]
-
-    def _make_ask(self) -> Screen[Any]:
-        from looptop.tui.ask.screen import AskScreen
-
-        return AskScreen(self._make_process)
-
-    def _make_train(self) -> Screen[Any]:
-        from looptop.tui.train.screen import TrainScreen
-
-        return TrainScreen(attach=self._opened_on if self.DEFAULT_MODE == "train" else None)
-
-    def _make_ppo(self) -> Screen[Any]:
-        from looptop.tui.ppo.screen import PpoScreen
-
-        return PpoScreen(attach=self._opened_on if self.DEFAULT_MODE == "ppo" else None)
-
-    def _make_runs(self) -> Screen[Any]:
-        from looptop.tui.runs.screen import RunsScreen
-
-        return RunsScreen()
-
-    def _make_charts(self) -> Screen[Any]:
-        from looptop.tui.charts.screen import ChartsScreen
-
-        return ChartsScreen([self._opened_on] if self._opened_on is not None else [])
-
-    def _make_evaluation(self) -> Screen[Any]:
-        from looptop.tui.evaluation.screen import EvaluationScreen
-
-        return EvaluationScreen(self._make_evaluator)
-
-    def _make_timeline(self) -> Screen[Any]:
-        from looptop.tui.evaluation.timeline import TimelineScreen
-
-        return TimelineScreen()
 
     # Changing the screen.
 
