@@ -58,6 +58,6 @@ def join_text(parts: Sequence[str], last: str) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"
 
 
-def counted(number: int, noun: str) -> str:
-    """A number of things: "1 image", "2,000 images"."""
-    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number of things: "1 image", "2,000 images", "2 queries" with the plural "queries"."""
+    return f"1 {noun}" if number == 1 else f"{number:,} {plural or noun + 's'}"

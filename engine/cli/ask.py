@@ -15,8 +15,9 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.home import is_read_only
 from looptop.engine.text import visible, visible_answer
 from looptop.engine.vqa.answer_records import MIN_SHOWN_PROBABILITY, Answer
-from looptop.engine.vqa.doubt_text import doubt_text, not_judged_text
+from looptop.engine.vqa.doubt_text import doubt_text, unchecked_text
 from looptop.engine.vqa.images.decode import open_image
+from looptop.engine.vqa.model_card import calibrate_helps
 from looptop.engine.vqa.saved_models import folder_of
 
 EXAMPLES = """\
@@ -132,7 +133,7 @@ def _print(answer: Answer, as_json: bool) -> None:
                 "raw_confidence": answer.raw_confidence,
                 "calibrated": answer.calibrated,
                 "doubts": msgspec.to_builtins(answer.doubts),
-                "not_judged": answer.not_judged,
+                "unchecked": answer.unchecked,
                 "candidates": msgspec.to_builtins(answer.candidates),
                 "tokens": msgspec.to_builtins(answer.tokens),
                 "model": answer.model,
@@ -156,8 +157,9 @@ def _print(answer: Answer, as_json: bool) -> None:
         say("  the model is undecided: another answer may be likelier")
     say()
     say("  tokens: " + "  ".join(f"{visible(each.token)} {probability(each.probability)}" for each in answer.tokens))
-    if answer.not_judged:
-        say(f"  {not_judged_text(answer.not_judged)}; `looptop calibrate` can add that")
+    if answer.unchecked:
+        helps = calibrate_helps(answer.model, answer.calibrated, answer.unchecked)
+        say(f"  {unchecked_text(answer.unchecked, calibrate_helps=helps)}")
 
 
 def _run_many(arguments: Arguments, folder: str) -> int:

@@ -30,10 +30,11 @@ from looptop.engine.paths import path_of
 from looptop.engine.text import counted, visible, visible_answer
 from looptop.engine.vqa.answer_records import Check, Doubt, UnfamiliarImage
 from looptop.engine.vqa.data.official_files import check_writable
-from looptop.engine.vqa.doubt_text import doubt_name, doubt_text, not_judged_text
+from looptop.engine.vqa.doubt_text import doubt_name, doubt_text, unchecked_text
 from looptop.engine.vqa.image_folders import images_below
 from looptop.engine.vqa.image_sources import ImageEntry
 from looptop.engine.vqa.images.decode import check_image, is_image_name
+from looptop.engine.vqa.model_card import calibrate_helps
 from looptop.engine.vqa.saved_models import folder_of
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _answer_all(questions: Sequence[ImageQuestion], model: str, device: str) -> 
             except LooptopError as error:
                 errors[index] = str(error)
     if entries and waiting:
-        note(f"{len(entries):,} of {len(questions):,} answers are kept from before")
+        note(f"{len(entries):,} of {counted(len(questions), 'answer')} are kept from before")
     if waiting:
         with quiet_libraries(), closing(progress_on(sys.stderr)) as progress:
             from looptop.engine.vqa.answering import Answerer
@@ -215,10 +216,13 @@ def _print(entries: Sequence[Entry], root: Path) -> None:
     counts = list(counted_answers(entries).items())
     words = [f"{count:,} {visible_answer(answer)}" for answer, count in counts[:MAX_COUNTED]]
     if others := sum(count for _, count in counts[MAX_COUNTED:]):
-        words.append(f"{others:,} other answers")
+        words.append(counted(others, "other answer"))
     say(f"{counted(len(entries), 'image')}: {', '.join(words)}")
-    if not_judged := {check for entry in entries for check in entry.answer.not_judged}:
-        say(f"{not_judged_text([check for check in Check if check in not_judged])}; `looptop calibrate` can add that")
+    if left_out := {check for entry in entries for check in entry.answer.unchecked}:
+        unchecked = [check for check in Check if check in left_out]
+        answer = entries[-1].answer
+        helps = calibrate_helps(answer.model, answer.calibrated, unchecked)
+        say(unchecked_text(unchecked, calibrate_helps=helps))
 
 
 def _of_the_question(entry: Entry) -> list[Doubt]:

@@ -16,7 +16,7 @@ from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.private import refuse_if_read_only, refuse_unsafe_folder
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.engine.vqa.saved_models import BUNDLED, folder_of, run_of
 
 EXAMPLES = """\
@@ -82,11 +82,11 @@ def run(arguments: Arguments) -> int:
         say_json({"calibration": msgspec.to_builtins(calibration), "words": words, "images": images})
         return 0
     if calibration is not None:
-        say(f"temperature {calibration.temperature:.2f}, from {calibration.questions:,} validation questions")
+        say(f"temperature {calibration.temperature:.2f}, from {counted(calibration.questions, 'validation question')}")
         before, after = percent(calibration.raw_error, 2), percent(calibration.error, 2)
         say(f"expected calibration error {before} before, {after} after")
-    say(f"{words:,} words in its training questions")
-    say(f"{images:,} training images to compare with" if images else TOO_FEW_IMAGES)
+    say(f"{counted(words, 'word')} in its training questions")
+    say(f"{counted(images, 'training image')} to compare with" if images else TOO_FEW_IMAGES)
     return 0
 
 

@@ -12,7 +12,7 @@ from looptop.engine.cli.output import note, number, quiet_libraries, say, say_js
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.before_after import CompareFigure, ComparePair, CompareResult, save
 from looptop.engine.runs.trust import require_trust
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 
 EXAMPLES = """\
   looptop compare ppo-3
@@ -65,7 +65,7 @@ def run(arguments: Arguments) -> int:
 
         result = compare_with_reference(folder, arguments.n, arguments.data, arguments.device, arguments.seed)
     if result.n < arguments.n:
-        note(f"only {result.n} queries are held out; choose others with --data")
+        note(f"the data holds out only {counted(result.n, 'query', 'queries')}; choose others with --data")
     try:
         save(result, folder.path)
     except LooptopError as error:  # The home is read-only or the disk is full; the result is still printed.
@@ -73,7 +73,8 @@ def run(arguments: Arguments) -> int:
     if arguments.json:
         say_json(msgspec.to_builtins(result))
         return 0
-    say(f"{folder.id}: reference and tuned model on {result.n} queries of {result.data}, with the same random numbers")
+    queries = counted(result.n, "query", "queries")
+    say(f"{folder.id}: reference and tuned model on {queries} of {result.data}, with the same random numbers")
     say()
     header = ["", "before", "after", "difference", "95 % interval", "p"]
     for line in table(header, [_row(name, figure) for name, figure in result.figures.items()], right=header[1:]):

@@ -11,7 +11,7 @@ from looptop.engine.cli.control import wait_and_print_answer
 from looptop.engine.cli.output import cut, number, probability, say, say_json, table
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.text import visible, visible_answer
+from looptop.engine.text import counted, visible, visible_answer
 
 if TYPE_CHECKING:
     from looptop.engine.vqa.curation.questions import CuratedQuestion, CuratedQuestions
@@ -165,9 +165,9 @@ def _list(arguments: Arguments, folder: RunFolder, questions: CuratedQuestions) 
 def _summary(questions: CuratedQuestions, accepted: int, shown: int) -> str:
     epochs = len(questions.epochs)
     words = [
-        f"{shown:,} of {accepted:,} questions",
+        f"{shown:,} of {counted(accepted, 'question')}",
         *([f"{len(questions):,} in all"] if accepted < len(questions) else []),
-        f"{epochs} epoch{'s' if epochs != 1 else ''}" if epochs else "no epoch is complete yet",
+        counted(epochs, "epoch") if epochs else "no epoch is complete yet",
     ]
     if questions.edits:
         words.append(

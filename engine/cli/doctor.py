@@ -23,7 +23,7 @@ from looptop.engine.machine.file_systems import HomeFolder, home_folders
 from looptop.engine.machine.gpus import Gpu, Gpus
 from looptop.engine.machine.logout import Logout, logout_policy
 from looptop.engine.machine.usage import memory
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 
 EXAMPLES = """\
   looptop doctor
@@ -118,7 +118,8 @@ def _devices(gpus: list[Gpu], free: int) -> list[dict[str, Any]]:
 
 def _say_devices(gpus: list[Gpu], used: int, total: int, torch: str) -> None:
     say("devices")
-    say(f"  cpu     {visible(_processor())}, {cpu_threads()} threads, {_gib(total - used)} of {_gib(total)} free")
+    threads = counted(cpu_threads(), "thread")
+    say(f"  cpu     {visible(_processor())}, {threads}, {_gib(total - used)} of {_gib(total)} free")
     for gpu in gpus:
         free = "" if gpu.memory_free is None else f", {_gib(gpu.memory_free)} of {_gib(gpu.memory_total or 0)} free"
         say(f"  cuda:{gpu.index}  {visible(gpu.name)}{free}")

@@ -67,7 +67,7 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
     """The comparison of two models."""
     first, second = visible(comparison.first), visible(comparison.second)
     yield ""
-    yield f"{second} compared with {first} on the same {comparison.questions:,} questions"
+    yield f"{second} compared with {first} on the same {counted(comparison.questions, 'question')}"
     for name, one in ((first, comparison.first_accuracy), (second, comparison.second_accuracy)):
         yield f"  {name:16} {percent(one.value, 2):>8}   {interval(one)}"
     difference = comparison.difference

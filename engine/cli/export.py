@@ -13,7 +13,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.interchange.export import NAMES, export
 from looptop.engine.paths import path_of
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 
 EXAMPLES = """\
   looptop export vqa-3 --to csv                 a folder vqa-3-csv with a file for each table
@@ -62,14 +62,14 @@ def run(arguments: Arguments) -> int:
     with quiet_libraries(), contextlib.closing(progress_on(sys.stderr)) as progress:
 
         def show(table: str, rows: int, done: float) -> None:
-            progress.show(Status(folder.id, "", done, [f"writing {table}", f"{rows:,} rows"]))
+            progress.show(Status(folder.id, "", done, [f"writing {table}", counted(rows, "row")]))
 
         files = export(folder, arguments.to, out, only=only, batches=batches, on_part=show)
     if arguments.json:
         say_json({"run": folder.id, "files": [str(file) for file in files]})
         return 0
     for file in files:
-        say(f"{visible(file)}  {file.stat().st_size:,} bytes")
+        say(f"{visible(file)}  {counted(file.stat().st_size, 'byte')}")
     return 0
 
 

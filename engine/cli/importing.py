@@ -10,7 +10,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.interchange.importing import import_folder
 from looptop.engine.paths import path_of
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 
 EXAMPLES = """\
   looptop import runs/                          each folder of event files below it becomes a run
@@ -44,7 +44,8 @@ def run(arguments: Arguments) -> int:
         made.append(folder)
         if not arguments.json:
             summary = folder.summary()
-            say(f"{visible(folder.id)}  {visible(summary.title)}: {len(summary.metrics)} metrics, step {summary.step}")
+            metrics = counted(len(summary.metrics), "metric")
+            say(f"{visible(folder.id)}  {visible(summary.title)}: {metrics}, step {summary.step}")
 
     def on_message(message: str) -> None:
         messages.append(message)

@@ -10,7 +10,7 @@ from looptop.engine.cli.kept_answers import KeptAnswers
 from looptop.engine.cli.output import note, quiet_libraries, say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.paths import path_of
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.engine.vqa.data.official_files import check_writable, read_questions, write_results
 from looptop.engine.vqa.data.vqa_v2 import ImageFolder
 from looptop.engine.vqa.saved_models import folder_of
@@ -68,13 +68,13 @@ def run(arguments: Arguments) -> int:
         ]
         kept = KeptAnswers(out, folder, asked)
         if kept.answers:
-            note(f"{len(kept.answers):,} of {len(questions):,} answers are already in {visible(kept.path)}")
+            note(f"already in {visible(kept.path)}: {len(kept.answers):,} of {counted(len(questions), 'answer')}")
         answers = answer_all(answerer, asked, lambda index, error: bad.setdefault(index, str(error)), kept)
         if kept.trouble:
             note(kept.trouble)
     if len(bad) == len(questions):
         kept.remove()
-        raise LooptopError(f"none of the {len(questions):,} questions could be answered; the first: {bad[0]}")
+        raise LooptopError(f"none of the {counted(len(questions), 'question')} could be answered; the first: {bad[0]}")
     for index, sentence in bad.items():
         note(f"question {visible(questions[index].question_id)} has no answer: {visible(sentence)}")
     write_results(
@@ -85,5 +85,5 @@ def run(arguments: Arguments) -> int:
     if arguments.json:
         say_json({"out": str(out), "n": len(questions), "unanswered": len(bad)})
     else:
-        say(f"{len(questions) - len(bad):,} of {len(questions):,} questions answered, in {visible(out)}")
+        say(f"{len(questions) - len(bad):,} of {counted(len(questions), 'question')} answered, in {visible(out)}")
     return 0

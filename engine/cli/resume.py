@@ -15,6 +15,7 @@ from looptop.engine.cli.watch import Interrupts, show_outcome, watch
 from looptop.engine.ppo.judgements import drop_edits
 from looptop.engine.startup.effects import without_effect
 from looptop.engine.startup.host import relaunch
+from looptop.engine.text import counted
 
 EXAMPLES = """\
   looptop resume vqa-3
@@ -59,7 +60,7 @@ def run(arguments: Arguments) -> int:
     if arguments.drop_edits:
         folder, _ = ppo_run(arguments.run)
         step, count = drop_edits(folder)
-        note(f"{folder.id}  {count} {'edit' if count == 1 else 'edits'} of batch {step} dropped")
+        note(f"{folder.id}  {counted(count, 'edit')} of batch {step} dropped")
     interrupts = Interrupts()
     with interrupts.counted():
         folder = relaunch(arguments.run, trust=arguments.trust, settings=arguments.settings)

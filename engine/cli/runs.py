@@ -15,7 +15,7 @@ from looptop.engine.journal.records import RunState, RunSummary, state_text
 from looptop.engine.runs import run_filter
 from looptop.engine.runs.folder import home
 from looptop.engine.runs.listing import COLUMNS, Summaries, headline, measured_model, ordered, progress, took
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 
 EXAMPLES = """\
   looptop runs
@@ -81,7 +81,7 @@ def run(arguments: Arguments) -> int:
         say(f"no runs yet in {visible(home())}; start one with `looptop train vqa`")
         return 0
     if not summaries:
-        say(f"the filter matches none of the {len(everything)} runs")
+        say(f"the filter matches none of the {counted(len(everything), 'run')}")
         return 0
     header = ["run", "state", "step", "done", "figure", "", "took", "created", "note"]
     for line in table(header, [_row(summary) for summary in summaries], right=["step", "done", "figure", "took"]):

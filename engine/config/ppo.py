@@ -17,6 +17,7 @@ from looptop.engine.config.types import (
     Real,
     Table,
 )
+from looptop.engine.text import counted
 
 POLICY_FAMILIES = ("t5", "gpt2")
 """The model types that can be tuned, as in `model_type` of a model's config.json."""
@@ -220,7 +221,8 @@ class PpoRunConfig(Table, frozen=True, kw_only=True):
             )
         if table.samples % self.training.processes:
             raise ValueError(
-                f"training.processes ({self.training.processes}) must divide the {table.samples} samples of a batch"
+                f"training.processes ({self.training.processes}) must divide a batch's"
+                f" {counted(table.samples, 'sample')}"
             )
         if not self.rewards:
             raise ValueError("rewards: a PPO run needs at least one; give it a name and a model, function or person")

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.home import is_read_only
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 
 MAX_FILE_BYTES = 4 * 2**20
 """The largest file that is read as a whole, in bytes; such files hold a configuration, or a title and note."""
@@ -118,7 +118,7 @@ def read_regular(path: Path, largest: int = MAX_FILE_BYTES, *, follow_links: boo
     with os.fdopen(open_regular(path, follow_links=follow_links), "rb") as file:
         data = file.read(largest + 1)
     if len(data) > largest:
-        raise UnsafeFileError(path, f"has more than {largest:,} bytes")
+        raise UnsafeFileError(path, f"has more than {counted(largest, 'byte')}")
     return data
 
 

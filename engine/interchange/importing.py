@@ -20,7 +20,7 @@ from looptop.engine.journal.writer import JournalWriter, storable
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.delete import delete
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 
 OnRun = Callable[[RunFolder], object]
 """Receives each imported run."""
@@ -171,8 +171,8 @@ def _read_tensorboard(files: list[Path], report: _Report, writer: JournalWriter)
     if reader.superseded:
         report.note(
             writer,
-            f"the run was restarted: {reader.superseded:,} earlier values that it wrote again are left out, as in"
-            " TensorBoard",
+            f"the run was restarted and wrote {counted(reader.superseded, 'earlier value')} again; the first writing is"
+            " left out, as in TensorBoard",
             last,
         )
     if reader.shared:
@@ -184,7 +184,7 @@ def _read_tensorboard(files: list[Path], report: _Report, writer: JournalWriter)
             last,
         )
     count = sum(len(curve.steps) for curve in curves.values())
-    writer.event("import", f"{count:,} values from {visible(folder)}", time=last)
+    writer.event("import", f"{counted(count, 'value')} from {visible(folder)}", time=last)
     writer.state(RunState.FINISHED, "imported from TensorBoard's event files", time=last)
 
 

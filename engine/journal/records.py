@@ -10,6 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from looptop.engine.journal.causes import Cause
+from looptop.engine.text import counted
 
 
 class RunState(StrEnum):
@@ -50,12 +51,7 @@ def state_text(state: RunState, alerts: int) -> str:
         state: The run's state.
         alerts: The number of its alerts.
     """
-    return f"{state.value}, with {alerts_text(alerts)}" if alerts else state.value
-
-
-def alerts_text(count: int) -> str:
-    """A number of alerts, for people: "2 alerts"."""
-    return f"{count:,} alert{'' if count == 1 else 's'}"
+    return f"{state.value}, with {counted(alerts, 'alert')}" if alerts else state.value
 
 
 class Answer(Struct, frozen=True):

@@ -35,6 +35,7 @@ from looptop.engine.journal.rows import (
     Statements,
 )
 from looptop.engine.journal.schema import open_for_writing
+from looptop.engine.text import counted
 
 _log = logging.getLogger("looptop.journal")
 
@@ -274,9 +275,14 @@ class JournalWriter:
                 retry_after = min(retry_after, 0.1)
             time.sleep(retry_after)
         if self.dropped:
-            _log.warning("%d entries were left out of the journal: no table accepts them", self.dropped)
+            _log.warning(
+                "left out of the journal, as no table accepts them: %s", counted(self.dropped, "entry", "entries")
+            )
         if self._pending:
-            _log.error("%d journal entries could not be written and are lost", len(self._pending))
+            _log.error(
+                "lost, as they could not be written: %s",
+                counted(len(self._pending), "journal entry", "journal entries"),
+            )
         self._settle()
 
     def _write_pending(self) -> bool:

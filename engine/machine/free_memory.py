@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from looptop.engine.text import counted
+
 
 def free_bytes(torch_device: str) -> int:
     """Bytes that this process can still allocate: on a GPU, or on the machine or in its container."""
@@ -49,9 +51,9 @@ def gpu_peak(torch_device: str) -> tuple[int, int]:
 
 def bytes_text(count: int) -> str:
     """A number of bytes for people: "13.1 MiB", "75.1 GiB"."""
-    size, unit = float(count), "bytes"
+    size, unit = float(count), ""
     for larger in ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
         if size < 1024:
             break
         size, unit = size / 1024, larger
-    return f"{count} bytes" if unit == "bytes" else f"{size:,.1f} {unit}"
+    return f"{size:,.1f} {unit}" if unit else counted(count, "byte")

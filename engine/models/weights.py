@@ -22,7 +22,7 @@ from transformers.utils import logging
 from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.folder_check import check_model_files
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 
 
 def load_whole(
@@ -59,8 +59,8 @@ def load_whole(
     lacking = sorted(name for name in absent if not new(name))
     if lacking:
         raise LooptopError(
-            f"the model in {visible(source)} is not complete: {len(lacking)} tensors are missing or of another shape,"
-            f" among them {visible(lacking[0])}"
+            f"the model in {visible(source)} is not complete: {counted(len(lacking), 'tensor')} missing or of another"
+            f" shape, first {visible(lacking[0])}"
         )
     return model
 

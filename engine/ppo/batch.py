@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.text import counted
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Batch:
         if mask is not None:
             for row, (response, wanted) in enumerate(zip(responses, mask, strict=True)):
                 if len(response) != len(wanted):
-                    raise ValueError(f"response {row} has {len(response)} tokens, its mask {len(wanted)}")
+                    raise ValueError(f"response {row} has {counted(len(response), 'token')}, its mask {len(wanted)}")
             counts = _padded(mask, 0).bool()
         query_ids, query_mask = pad_queries(queries, pad_id, left=not start_tokens)
         return cls(query_ids, query_mask, _padded(responses, pad_id), response_mask, counts, start_tokens)

@@ -15,7 +15,7 @@ from looptop.engine.config.ppo import QueryConfig
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.paths import path_of
 from looptop.engine.runs.messages import packable
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 
 _log = logging.getLogger("looptop.data")
 
@@ -105,7 +105,7 @@ class Queries(Dataset[Query]):
             ids = self.tokenizer(text, truncation=True, max_length=self.max_tokens)["input_ids"]
             if index not in self.cut:
                 self.cut.add(index)
-                _log.warning("query %d is longer than %d tokens and was cut", index, self.max_tokens)
+                _log.warning("query %d was cut to %s", index, counted(self.max_tokens, "token"))
         if not ids:  # The text is empty, and the tokenizer adds no end token.
             ids = [self.tokenizer.eos_token_id]
         return Query(index, text, ids, cut)
@@ -134,8 +134,8 @@ def load(config: QueryConfig, tokenizer: Any, max_tokens: int, seed: int) -> Que
     texts = read_texts(config)
     if len(texts) <= config.held_out:
         raise LooptopError(
-            f"{visible(config.source)} holds {len(texts)} texts, and {config.held_out} are to be held out;"
-            " lower data.held_out or give more"
+            f"{visible(config.source)} holds {counted(len(texts), 'text')}, and data.held_out is {config.held_out};"
+            " lower it or give more texts"
         )
     order = np.random.default_rng(seed).permutation(len(texts))
     held_out, rest = (sorted(part.tolist()) for part in (order[: config.held_out], order[config.held_out :]))
@@ -229,7 +229,7 @@ def read_texts(config: QueryConfig) -> list[str]:
     column = table[config.text_column][: config.max_queries]
     texts = [text for text in column if isinstance(text, str) and text.strip()]
     if len(texts) < len(column):
-        _log.warning("left out: %d of %d texts are empty or no text", len(column) - len(texts), len(column))
+        _log.warning("empty or no text, so left out: %d of %s", len(column) - len(texts), counted(len(column), "text"))
     if not texts:
         raise LooptopError(f"the column '{visible(config.text_column)}' of {visible(config.source)} holds no text")
     return texts

@@ -16,7 +16,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.data import NEWSROOM, newsroom_seed, read_table
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 
 _log = logging.getLogger("looptop.data")
 
@@ -114,8 +114,8 @@ def _split(
     if not train or not validation:
         hint = "" if across else " with two responses that were rated differently"
         raise LooptopError(
-            f"{visible(config.source)} makes {len(train)} pairs to train on and {len(validation)} to validate on;"
-            f" at least one of each is needed: give more queries{hint}"
+            f"{visible(config.source)} makes {counted(len(train), 'pair')} to train on and {len(validation)} to"
+            f" validate on; at least one of each is needed: give more queries{hint}"
         )
     return train, validation
 
@@ -151,7 +151,7 @@ def _of_table(table: Any, source: str) -> Sequence[Pair] | Sequence[Rating]:
             for row in table.select_columns([name for name in (query, "chosen", "rejected") if name])
         ]
         good = [pair for pair in rows if pair.chosen.strip() and pair.rejected.strip() and pair.chosen != pair.rejected]
-        _say_left_out(len(rows) - len(good), "pairs are empty or of two equal responses")
+        _say_left_out(len(rows) - len(good), "pair", "empty or of two equal responses")
         return good
     if {"response", "rating"} <= columns and query:
         rated = [
@@ -159,7 +159,7 @@ def _of_table(table: Any, source: str) -> Sequence[Pair] | Sequence[Rating]:
             for row in table.select_columns([query, "response", "rating"])
         ]
         kept = [rating for rating in rated if rating.response.strip() and math.isfinite(rating.rating)]
-        _say_left_out(len(rated) - len(kept), "ratings have no response or no number")
+        _say_left_out(len(rated) - len(kept), "rating", "no response or no number")
         return kept
     raise LooptopError(
         f"{visible(source)} has the columns {visible(', '.join(sorted(columns)))}; preferences need chosen and rejected"
@@ -167,9 +167,9 @@ def _of_table(table: Any, source: str) -> Sequence[Pair] | Sequence[Rating]:
     )
 
 
-def _say_left_out(count: int, why: str) -> None:
+def _say_left_out(count: int, noun: str, why: str) -> None:
     if count:
-        _log.warning("left out: %d %s", count, why)
+        _log.warning("left out: %s (%s)", counted(count, noun), why)
 
 
 def _text(row: Mapping[str, Any], name: str | None) -> str:

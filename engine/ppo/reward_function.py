@@ -21,7 +21,7 @@ from typing import Any
 
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.paths import path_of
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 
 
 class Function:
@@ -58,7 +58,9 @@ def checked(name: str, scores: Sequence[Any], responses: Sequence[str]) -> list[
         LooptopError: A score is not a finite number, or there are more or fewer scores than responses.
     """
     if len(scores) != len(responses):
-        raise LooptopError(f"the reward {name} gave {len(scores)} scores for {len(responses)} responses")
+        raise LooptopError(
+            f"the reward {name} gave {counted(len(scores), 'score')} for {counted(len(responses), 'response')}"
+        )
     for row, (score, response) in enumerate(zip(scores, responses, strict=True)):
         if not isinstance(score, numbers.Real) or not math.isfinite(score):
             raise LooptopError(

@@ -35,7 +35,7 @@ from looptop.engine.ppo.model_sizes import reward_sizes
 from looptop.engine.ppo.preferences import Pair, load_pairs
 from looptop.engine.ppo.rewards import encode, max_input_length
 from looptop.engine.runs.context import READING_DATA, RunContext, loading
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.engine.training.callbacks import JournalCallback
 from looptop.engine.training.early_stopping import early_stopping
 from looptop.engine.training.result import save_result
@@ -205,7 +205,7 @@ def _card(config: RewardRunConfig, folder: Path, accuracy: float, pairs: int) ->
         "# A reward model\n\n"
         f"Trained by looptop from {visible(config.model.classifier)} on preferences from {visible(config.data.source)};"
         f" it reads {'the response' if config.model.reads == 'response' else 'query and response'}.\n\n"
-        f"- of {pairs:,} held-out pairs, the better response gets the larger reward in {accuracy:.2%}\n"
+        f"- of {counted(pairs, 'held-out pair')}, the better response gets the larger reward in {accuracy:.2%}\n"
         f"- learning rate: {config.training.learning_rate:g}, epochs: {config.training.num_train_epochs:g}\n\n"
         "Use it in a PPO run:\n\n```toml\n[[rewards]]\n"
         f'name = "preferred"\nmodel = {json.dumps(str(folder))}\nlabel = "LABEL_0"\n'

@@ -28,7 +28,7 @@ from looptop.engine.ppo.stages import BatchDroppedError
 from looptop.engine.ppo.step import Setup
 from looptop.engine.ppo.trainer import PpoTrainer
 from looptop.engine.runs.context import READING_DATA, RunContext, loading
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.engine.training.callbacks import JournalCallback
 from looptop.engine.training.early_stopping import early_stopping
 from looptop.engine.training.result import save_result
@@ -120,8 +120,8 @@ def train(context: RunContext) -> dict[str, Any]:
     if queries.train.cut:
         context.journal.event(
             "data",
-            f"{len(queries.train.cut):,} queries were longer than {queries.train.max_tokens} tokens and were cut;"
-            " the log names them",
+            f"cut to {counted(queries.train.max_tokens, 'token')}:"
+            f" {counted(len(queries.train.cut), 'query', 'queries')}; the log names them",
             level="warning",
         )
     if context.stop_requested.is_set():
@@ -189,7 +189,7 @@ def save_model(
     (folder / "README.md").write_text(
         "# A language model tuned by PPO\n\n"
         f"Made by looptop from {visible(config.model.policy)}; the checkpoint of batch {step}, the best by the reward"
-        f" on {config.data.held_out} held-out queries.\n\n"
+        f" on {counted(config.data.held_out, 'held-out query', 'held-out queries')}.\n\n"
         f"- queries: {visible(config.data.source)}, prefix {json.dumps(config.data.prefix)}\n"
         f"- learning rate: {config.training.learning_rate:g}, batches of {config.ppo.samples}\n"
         f"- held-out reward {figures['reward']:.4f}, KL to the reference {figures['kl']:.4f}\n\n"

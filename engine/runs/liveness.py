@@ -16,7 +16,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.files import lock
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.text import join_text, visible
+from looptop.engine.text import counted, join_text, visible
 
 OVERLOAD = 1.5
 """A machine is busy if, on average over a minute, this many programs want each core."""
@@ -72,7 +72,7 @@ def what_slows(folder: RunFolder) -> str:
     runs, load, cores = runs_beside(folder), os.getloadavg()[0], os.cpu_count() or 1
     reasons = [f"{join_text(runs, 'and')} {'trains' if len(runs) == 1 else 'train'} beside it"] if runs else []
     if load > OVERLOAD * cores:
-        reasons.append(f"{load:.0f} programs want the {cores} cores of this machine")
+        reasons.append(f"{load:.0f} programs want the {counted(cores, 'core')} of this machine")
     return ", ".join(reasons)
 
 

@@ -14,7 +14,7 @@ from looptop.engine.files.private import read_regular
 from looptop.engine.paths import path_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.origins import functions_of, is_allowed, record_origin
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 
 SHOWN_LENGTH = 2000
 """How many characters of a command are shown."""
@@ -47,7 +47,7 @@ class Startable(Struct, frozen=True):
 
 def _cut(text: str, longest: int) -> str:
     text = visible(text)
-    return f"{text[:longest]}… ({len(text) - longest:,} characters more)" if len(text) > longest else text
+    return f"{text[:longest]}… ({counted(len(text) - longest, 'character')} more)" if len(text) > longest else text
 
 
 def _code_of(function: str) -> str:

@@ -13,6 +13,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.effects import refuse_without_effect
+from looptop.engine.text import counted
 
 CHANGEABLE = (
     "training.num_train_epochs",
@@ -80,7 +81,7 @@ def changed_config(folder: RunFolder, settings: Sequence[str]) -> RunConfig:
     planned = planned_steps(folder, before, config)
     if planned is not None and planned <= made:
         raise LooptopError(
-            f"{folder.id} has made {made:,} steps, and with these settings it would make {planned:,}: raise"
+            f"{folder.id} has made {counted(made, 'step')}, and with these settings it would make {planned:,}: raise"
             f" {'max_steps' if config.training.max_steps > 0 else 'num_train_epochs'}"
         )
     return config

@@ -27,7 +27,7 @@ from looptop.engine.models.uses import Use, index_of_label, refuse_use
 from looptop.engine.paths import path_of
 from looptop.engine.startup.sources import refuse_missing
 from looptop.engine.startup.table_peek import TablePeek, peek
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.engine.vqa import saved_models as vqa_models
 
 FUNCTION_SECONDS = 120.0
@@ -170,7 +170,7 @@ def _check_texts(config: PpoRunConfig) -> None:
     if limits and min(limits) <= held_out:
         raise SettingError(
             "data.held_out",
-            f"{visible(data.source)} gives {min(limits)} texts, and {held_out} are to be held out; lower data.held_out"
+            f"{visible(data.source)} gives {counted(min(limits), 'text')}, and data.held_out is {held_out}; lower it"
             " or give more texts",
         )
 

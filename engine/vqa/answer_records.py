@@ -103,8 +103,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     search was stopped: then other answers may be more probable."""
     doubts: list[Doubt] = []
     """Reasons to doubt the answer."""
-    not_judged: list[Check] = []
-    """What could not be doubted, since nothing is kept with the model to judge it by."""
+    unchecked: list[Check] = []
+    """The checks that were left out, since what they need is not kept with the model."""
 
     @property
     def others(self) -> float:

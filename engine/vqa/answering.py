@@ -22,6 +22,7 @@ from torch import Tensor
 from looptop.engine.compute import device as devices
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.token_text import known_ids, number_text
+from looptop.engine.text import counted
 from looptop.engine.vqa.answer_records import (
     END,
     MIN_SHOWN_PROBABILITY,
@@ -124,7 +125,7 @@ class Answerer:
             LooptopError: An image cannot be read; a question is empty or too long.
         """
         if len(questions) != len(images):
-            raise ValueError(f"{len(images)} images and {len(questions)} questions")
+            raise ValueError(f"{counted(len(images), 'image')} and {counted(len(questions), 'question')}")
         answers: list[Answer] = []
         for first in range(0, len(images), BATCH_SIZE):
             begin = time.perf_counter()
@@ -156,7 +157,7 @@ class Answerer:
         attention_mask = attention_mask.to(device)
         image_states = image_states.to(device)
         doubts = self.checks.doubts(self.processor, questions, image_states)
-        not_judged = self.checks.not_judged(image_states)
+        unchecked = self.checks.unchecked(image_states)
         memory, memory_mask = self.model.encode(input_ids.to(device), attention_mask, image_features=image_states)
         searches = best_answers(
             self.model,
@@ -170,7 +171,7 @@ class Answerer:
         )
         seconds = (time.perf_counter() - begin) / len(searches)
         return [
-            self._to_answer(search, doubts_of_one, not_judged, seconds)
+            self._to_answer(search, doubts_of_one, unchecked, seconds)
             for search, doubts_of_one in zip(searches, doubts, strict=True)
         ]
 
@@ -179,7 +180,7 @@ class Answerer:
         image_states = self.model.image_states(pixel_values.to(self.model.device))
         return self.answer_encoded(image_states, questions, top, begin)
 
-    def _to_answer(self, search: Search, doubts: list[Doubt], not_judged: list[Check], seconds: float) -> Answer:
+    def _to_answer(self, search: Search, doubts: list[Doubt], unchecked: list[Check], seconds: float) -> Answer:
         results = search.results()
         raw = _at_most_one([math.exp(result.log_prob) for result in results])
         temperature = self.checks.temperature
@@ -195,7 +196,7 @@ class Answerer:
             seconds=seconds,
             exact=search.exact,
             doubts=doubts,
-            not_judged=not_judged,
+            unchecked=unchecked,
         )
 
     def _tokens(self, search: Search, answer: SearchResult) -> list[TokenProbability]:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.text import counted
 from looptop.engine.vqa.data.problems import EMPTY_QUESTION, LONG_QUESTION, Problem
 from looptop.engine.vqa.data.rows import image_problem
 from looptop.engine.vqa.images.decode import open_image
@@ -96,7 +97,7 @@ class Questions(Dataset[dict[str, Any]]):
     ) -> None:
         if image_features is not None:
             chosen = _chosen(rows, [path in image_features for path in rows["image"][:]])
-            rows = _not_empty(chosen, f"no image of its {len(rows):,} questions can be decoded")
+            rows = _not_empty(chosen, f"its images cannot be decoded ({counted(len(rows), 'question')})")
         distinct = list(dict.fromkeys(rows["question"][:]))
         tokens: dict[str, list[int]] = {}
         for first in range(0, len(distinct), TOKENISE_BATCH_SIZE):
@@ -105,7 +106,7 @@ class Questions(Dataset[dict[str, Any]]):
             tokens |= zip(some, processor.question_ids(some), strict=True)
         askable = _askable(rows, tokens, processor.longest_question, on_problem)
         longest = f"empty or longer than the {processor.longest_question} tokens that the text encoder reads"
-        rows = _not_empty(askable, f"all {len(rows):,} are {longest}")
+        rows = _not_empty(askable, f"each is {longest} ({counted(len(rows), 'question')})")
         self.rows = rows
         self.processor = processor
         self.stand_ins = stand_ins
@@ -306,7 +307,9 @@ def _askable(rows: Any, tokens: Mapping[str, Sequence[int]], longest: int, on_pr
     questions, names = rows["question"][:], rows["question_id"][:]
     for text, name in zip(questions, names, strict=True):
         if text in problem_of:
-            on_problem(Problem(problem_of[text], f"question {name}", f"{len(text):,} letters" if text.strip() else ""))
+            on_problem(
+                Problem(problem_of[text], f"question {name}", f"{counted(len(text), 'letter')}" if text.strip() else "")
+            )
     return _chosen(rows, [text not in problem_of for text in questions])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.engine.vqa.answer_records import Check, ChecksMissing, Doubt, NoWordKnown, UnfamiliarImage, UnknownWords
 
 MAX_WORDS_SHOWN = 8
@@ -17,7 +17,7 @@ def doubt_text(doubt: Doubt) -> str:
         case NoWordKnown():
             return "the model knows no word of this question"
         case UnknownWords(words):
-            count = "1 word" if len(words) == 1 else f"{len(words):,} words"
+            count = counted(len(words), "word")
             listed = [_short(word) for word in words[:MAX_WORDS_SHOWN]] + ["…"] * (len(words) > MAX_WORDS_SHOWN)
             return f"{count} that its training never saw: {', '.join(listed)}"
         case UnfamiliarImage(distance, threshold):
@@ -26,16 +26,23 @@ def doubt_text(doubt: Doubt) -> str:
                 f" {threshold:.2f}"
             )
         case ChecksMissing(error):
-            return f"not checked: {visible(error)}"
+            return f"unchecked: {visible(error)}"
 
 
-_JUDGED = {Check.WORDS: "unknown words", Check.IMAGE: "unfamiliar image"}
+_CHECKS = {Check.WORDS: "unknown words", Check.IMAGE: "unfamiliar image"}
 
 
-def not_judged_text(checks: Sequence[Check], *, short: bool = False) -> str:
-    """What could not be doubted, as a sentence without an end, short for a narrow panel; empty if everything could."""
-    names = [each.value if short else _JUDGED[each] for each in checks]
-    return f"unchecked: {', '.join(names)}" if checks else ""
+def unchecked_text(checks: Sequence[Check], *, short: bool = False, calibrate_helps: bool = False) -> str:
+    """What is not checked in an answer; empty if everything is.
+
+    Args:
+        checks: What is not checked.
+        short: For a narrow panel.
+        calibrate_helps: Whether to name the command that may change it.
+    """
+    names = [each.value if short else _CHECKS[each] for each in checks]
+    hint = "; `looptop calibrate` can add that" if calibrate_helps else ""
+    return f"unchecked: {', '.join(names)}{hint}" if checks else ""
 
 
 def doubt_name(doubt: Doubt) -> str:
@@ -48,7 +55,7 @@ def doubt_name(doubt: Doubt) -> str:
         case UnfamiliarImage():
             return "unfamiliar image"
         case ChecksMissing():
-            return "not checked"
+            return "unchecked"
 
 
 def _short(word: str) -> str:

@@ -64,7 +64,7 @@ class AnswerChecks:
         """
         distances: Sequence[float | None] = [None] * len(questions)
         threshold = 0.0
-        if self.images is not None and self._judges_images(image_states):
+        if self.images is not None and self._checks_images(image_states):
             threshold = self.images.threshold
             distances = self.images.distances(image_features(image_states)).tolist()
         doubts: list[list[Doubt]] = []
@@ -79,14 +79,14 @@ class AnswerChecks:
             doubts.append(of_one)
         return doubts
 
-    def not_judged(self, image_states: Tensor) -> list[Check]:
-        """What cannot be doubted.
+    def unchecked(self, image_states: Tensor) -> list[Check]:
+        """The checks that this model has nothing for.
 
         Args:
             image_states: As for `doubts`.
         """
-        known = {Check.WORDS: self.words is not None, Check.IMAGE: self._judges_images(image_states)}
+        known = {Check.WORDS: self.words is not None, Check.IMAGE: self._checks_images(image_states)}
         return [check for check, is_known in known.items() if not is_known]
 
-    def _judges_images(self, image_states: Tensor) -> bool:
+    def _checks_images(self, image_states: Tensor) -> bool:
         return self.images is not None and self.images.features.shape[1] == image_states.shape[-1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,11 +19,12 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.models.names import read_json
 from looptop.engine.models.tensor_shapes import tensor_shapes
 from looptop.engine.runs.alerts.accuracy import QUESTION_ONLY
+from looptop.engine.vqa.answer_records import Check
 from looptop.engine.vqa.evaluation.checkpoints import checkpoint_of
 from looptop.engine.vqa.evaluation.kept import evaluations_of
 from looptop.engine.vqa.evaluation.records import Checkpoint, Evaluation
-from looptop.engine.vqa.saved_models import folder_of, run_of
-from looptop.engine.vqa.training_notes import IMAGES, Calibration, read_calibration, read_words
+from looptop.engine.vqa.saved_models import BUNDLED, folder_of, run_of
+from looptop.engine.vqa.training_notes import CONFIDENCE, IMAGES, WORDS, Calibration, read_calibration, read_words
 
 MAX_TEXT_BYTES = 64 * 1024
 
@@ -86,6 +87,8 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     """How many words it was trained on; None if they are not kept."""
     images: int | None
     """Of how many training images the features are kept; None if they are not."""
+    calibrate_helps: tuple[Check, ...] = ()
+    """The missing checks that `looptop calibrate` may add."""
     text: str
     """Its README.md, as it is."""
     troubles: tuple[str, ...] = ()
@@ -112,7 +115,9 @@ def model_card(name: str) -> ModelCard:
             troubles.append(str(error))
             return None
 
-    words = read(lambda: read_words(folder))
+    words, images = read(lambda: read_words(folder)), read(lambda: _images(folder))
+    calibration = read(lambda: read_calibration(folder))
+    unchecked = [check for check, kept in ((Check.WORDS, words), (Check.IMAGE, images)) if kept is None]
     checkpoint = checkpoint_of(name, folder)
     return ModelCard(
         name=name,
@@ -123,12 +128,34 @@ def model_card(name: str) -> ModelCard:
         parameters=read(lambda: _parameters(folder)),
         run=read(lambda: _run(name, folder, checkpoint)),
         evaluations=tuple(evaluations_of(folder)),
-        calibration=read(lambda: read_calibration(folder)),
+        calibration=calibration,
         words=None if words is None else len(words),
-        images=read(lambda: _images(folder)),
+        images=images,
+        calibrate_helps=tuple(check for check in unchecked if calibrate_helps(name, calibration is not None, [check])),
         text=read(lambda: _text(folder)) or "",
         troubles=tuple(troubles),
     )
+
+
+def calibrate_helps(name: str, calibrated: bool, unchecked: Collection[Check]) -> bool:
+    """Whether `looptop calibrate` may give a model what a check lacks.
+
+    It does the same again where it was done before: after training for a run's result, and never for the images of a
+    checkpoint, for which the run's result, if there is one, tells what its data allow.
+
+    Args:
+        name: The model, as `saved_models.folder_of` takes it.
+        calibrated: Whether its confidence is calibrated.
+        unchecked: What is not checked.
+    """
+    if name == BUNDLED or not unchecked:
+        return False
+    run = run_of(name)
+    result = None if run is None else run.model
+    if result is None or not (result / CONFIDENCE).exists():
+        return not calibrated or result is not None
+    kept = {Check.WORDS: WORDS, Check.IMAGE: IMAGES}
+    return any((result / kept[check]).exists() for check in unchecked)
 
 
 def _part(name: str, config: object) -> ModelPart:

@@ -25,7 +25,7 @@ from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.names import resolve
 from looptop.engine.models.token_text import known_ids
 from looptop.engine.models.weights import load_part
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 
 __all__ = ["VqaProcessor", "resolve"]
 
@@ -155,7 +155,7 @@ class VqaProcessor:
             raise LooptopError("the question is empty; ask something about the image")
         if tokens > self.longest_question:
             raise LooptopError(
-                f"the question has {tokens:,} tokens (words or parts of words), more than the"
+                f"the question has {counted(tokens, 'token')} (words or parts of words), more than the"
                 f" {self.longest_question:,} that the model reads; ask a shorter one"
             )
 

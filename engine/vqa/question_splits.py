@@ -10,6 +10,7 @@ from torch import Tensor
 
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.runs.context import CLOSE_OTHERS, Activity, RunContext
+from looptop.engine.text import counted
 from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.configuration import frozen_parts
 from looptop.engine.vqa.data.load import VqaData
@@ -49,7 +50,7 @@ def question_splits(
                     problem_reporter,
                     features,
                     text_model,
-                    fits=lambda wanted, count: _fits(context, wanted, f"{count:,} questions"),
+                    fits=lambda wanted, count: _fits(context, wanted, counted(count, "question")),
                     stand_ins=table is splits.train,
                     on_progress=context.pass_before_steps,
                 )
@@ -85,14 +86,14 @@ def _features_that_fit(
     patches = (vision.image_size // vision.patch_size) ** 2
     states = 1 if model.config.fusion == "mean" else 1 + patches
     wanted = len(paths) * states * vision.hidden_size * 4
-    if not _fits(context, wanted, f"{len(paths):,} images"):
+    if not _fits(context, wanted, counted(len(paths), "image")):
         return None
     began = time.perf_counter()
     with context.during(_keeping("image")):
         features = keep_image_features(model, processor, paths, problem_reporter, context.pass_before_steps)
     context.journal.event(
         "features",
-        f"kept the frozen image encoder's features of {len(features):,} images:"
+        f"kept the frozen image encoder's features of {counted(len(features), 'image')}:"
         f" {wanted / 2**20:.1f} MiB, {time.perf_counter() - began:.1f} s",
     )
     return features

@@ -20,7 +20,7 @@ from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.memory import check_fit
 from looptop.engine.runs.alerts import QUESTION_ONLY, read_question_only
 from looptop.engine.runs.context import READING_DATA, RunContext, loading
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.engine.training.callbacks import JournalCallback
 from looptop.engine.training.early_stopping import early_stopping
 from looptop.engine.training.result import save_result
@@ -242,7 +242,8 @@ def save_model(
         f"Made by looptop from {visible(origin)}, fusion `{names.fusion}`, frozen: {', '.join(names.freeze)}.\n\n"
         f"- data: {visible(config.data.source)}\n"
         f"- epochs: {config.training.num_train_epochs:g}, learning rate: {config.training.learning_rate:g}\n"
-        f"- accuracy {figures['accuracy']:.4f} and loss {figures['loss']:.4f} on {figures['n']:.0f} questions\n\n"
+        f"- accuracy {figures['accuracy']:.4f} and loss {figures['loss']:.4f}"
+        f" on {counted(int(figures['n']), 'question')}\n\n"
         "Ask it with `looptop ask IMAGE QUESTION --model THIS_FOLDER`.\n",
         "utf-8",
     )
@@ -293,7 +294,7 @@ def _save_checks(
         fitted = checks.calibration
         context.journal.event(
             "calibration",
-            f"calibrated the confidence on {fitted.questions:,} validation questions: temperature"
+            f"calibrated the confidence on {counted(fitted.questions, 'validation question')}: temperature"
             f" {fitted.temperature:.2f}, expected calibration error {fitted.raw_error:.2%} before,"
             f" {fitted.error:.2%} after",
         )
@@ -310,7 +311,9 @@ class _Progress:
         self._context.pass_before_steps("reading the data", done, total)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PROGRESS_SECONDS
-            self._context.journal.event("data", f"prepared {done:,}{f' of {total:,}' if total else ''} questions")
+            self._context.journal.event(
+                "data", f"prepared {counted(done, 'question')}{f' of {total:,}' if total else ''}"
+            )
 
 
 def _callbacks(context: RunContext, config: VqaRunConfig) -> list[Any]:

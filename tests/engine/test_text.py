@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -42,3 +45,22 @@ def test_an_empty_answer_is_said_to_be_so(text: str, shown: str) -> None:
 @pytest.mark.parametrize(("number", "text"), [(0, "0 images"), (1, "1 image"), (2000, "2,000 images")])
 def test_numbers_of_things(number: int, text: str) -> None:
     assert counted(number, "image") == text
+
+
+def test_numbers_of_things_with_a_plural_of_their_own() -> None:
+    assert [counted(number, "query", "queries") for number in (1, 2)] == ["1 query", "2 queries"]
+
+
+def test_numbers_before_nouns_go_through_counted() -> None:
+    """No f-string sets a number before a plural: neither `{len(rows)} questions` nor `{count:,} images`."""
+    root = Path(__file__).parent.parent.parent
+    bundle = root / "engine" / "bundle"  # Its texts are about constants.
+    files = [file for room in ("engine", "tui") for file in (root / room).rglob("*.py") if bundle not in file.parents]
+    texts = [
+        (file.name, node.lineno, ast.unparse(node))
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.JoinedStr)
+    ]
+    number = r"\{(?!counted\()([^{}]*\blen\([^{}]*|[^{}]*[a-z][^{}]*:,)\}"
+    assert [text for text in texts if re.search(number + r" ([a-z-]+ )?[a-z]{3,}s\b", text[2])] == []

@@ -425,7 +425,7 @@ async def test_a_key_changes_between_calibrated_and_raw_confidence(answers: Quic
 async def test_a_model_without_notes_says_that_its_confidence_is_raw_and_what_is_unchecked(
     answers: QuickAnswers,
 ) -> None:
-    answer = msgspec.structs.replace(answer_of("red", 0.9), calibrated=False, not_judged=list(Check))
+    answer = msgspec.structs.replace(answer_of("red", 0.9), calibrated=False, unchecked=list(Check))
     answers.answer = lambda request: AskReply(id=request.id, answer=answer)
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
@@ -456,7 +456,7 @@ async def test_doubts_stand_beside_the_answer(answers: QuickAnswers, size: tuple
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
 async def test_nothing_is_cut_off_at_any_size(answers: QuickAnswers, size: tuple[int, int]) -> None:
-    answer = msgspec.structs.replace(answer_of("red"), not_judged=list(Check))
+    answer = msgspec.structs.replace(answer_of("red"), unchecked=list(Check))
     answers.answer = lambda request: AskReply(id=request.id, answer=answer)
     app = make_app(answers)
     async with app.run_test(size=size) as pilot:

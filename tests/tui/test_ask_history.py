@@ -157,11 +157,11 @@ async def test_what_the_filter_shows_is_exported(answers: QuickAnswers, home: Pa
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await open_history(pilot, app, "how many?")
         await pilot.press("E", "enter")
-        await until(pilot, lambda: "2 answers are in" in shown(app))
+        await until(pilot, lambda: "wrote 2 answers to" in shown(app))
         await pilot.press("slash", *"model:vqa-3", "enter")
         await until(pilot, lambda: "how many?" not in shown(app))
         await pilot.press("E", "down", "enter")
-        await until(pilot, lambda: "1 answer is in" in shown(app))
+        await until(pilot, lambda: "wrote 1 answer to" in shown(app))
     with (home / "exports" / "answers.csv").open(newline="", encoding="utf-8") as file:
         assert [row["answer"] for row in csv.DictReader(file)] == ["a\nb", "three"]
     (line,) = (home / "exports" / "answers.jsonl").read_text("utf-8").splitlines()

@@ -189,7 +189,7 @@ async def test_answers_are_marked_corrected_and_exported(
         await pilot.press("down", "t", "w")
         await until(pilot, lambda: shown(app).count("✗✎") == 2)
         await pilot.press("slash", *"marked", "enter", "E", "enter")
-        await until(pilot, lambda: any("answers are in" in each.message for each in app._notifications))
+        await until(pilot, lambda: any("wrote 2 answers" in each.message for each in app._notifications))
     with (home / "exports" / "answers.csv").open(newline="", encoding="utf-8") as file:
         rows = [(Path(row["image"]).name, row["right"], row["correction"]) for row in csv.DictReader(file)]
     assert rows == [("0-red.png", "no", "scarlet"), ("1-green.png", "no", "")]

@@ -254,7 +254,7 @@ async def test_right_and_wrong_are_those_of_the_model(answers: QuickAnswers, mon
         panel(app).use_model("vqa-3")
         await until(pilot, lambda: "1 of 1,000" in subtitle(app))
         await pilot.press("escape", "p")
-        await until(pilot, lambda: "✗ 0.png" in shown(app) and "✗ 0 of 1 questions answered right" in shown(app))
+        await until(pilot, lambda: "✗ 0.png" in shown(app) and "✗ 0 of 1 question answered right" in shown(app))
 
 
 # Paths.

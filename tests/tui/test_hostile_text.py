@@ -47,7 +47,7 @@ async def test_no_screen_shows_what_acts_on_the_terminal(answers: QuickAnswers) 
     async with app.run_test(size=SIZE) as pilot:
         await walk_ppo(app, pilot, run)
         await pilot.press("alt+4")
-        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and "1 of 1 runs" in shown(app))
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and "1 of 1 run" in shown(app))
         check(app)
         for key in ("t", "n", "e", "question_mark"):
             await over(app, pilot, key)

@@ -59,9 +59,7 @@ def app_of(answers: QuickAnswers) -> LooptopApp:
 
 async def go(pilot: Any, runs: int) -> RunTable:
     await pilot.press("alt+4")
-    await until(
-        pilot, lambda: isinstance(pilot.app.screen, RunsScreen) and f"{runs} of {runs} runs" in shown(pilot.app)
-    )
+    await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen) and f"{runs} of {runs} run" in shown(pilot.app))
     table = pilot.app.screen.query_one(RunTable)
     assert isinstance(table, RunTable)
     return table

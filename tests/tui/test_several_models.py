@@ -156,7 +156,7 @@ async def test_all_marked_models_are_asked_about_all_images(
         app.screen.query_one("#answers-filter", Input).value = "model:vqa-2 marked"
         await until(pilot, lambda: column(app, ".png") == ["1-green.png"])
         await pilot.press("E", "enter")
-        await until(pilot, lambda: any("2 answers are in" in each.message for each in app._notifications))
+        await until(pilot, lambda: any("wrote 2 answers to" in each.message for each in app._notifications))
         await pilot.press("enter")
         await until(pilot, lambda: "Answer of bundled" in shown(app) and "Answer of vqa-2" in shown(app))
         assert "other answers" not in shown(app), "an answer of a table is shown with its candidates"

@@ -48,7 +48,7 @@ async def test_every_screen_shows_its_pane(answers: QuickAnswers, size: tuple[in
         await until(pilot, lambda: "1/" in shown(app) and " loss" in shown(app))
         assert fits(app)
         await pilot.press("4")
-        await until(pilot, lambda: "1 of 1 runs" in shown(app))
+        await until(pilot, lambda: "1 of 1 run" in shown(app))
         assert fits(app)
         assert run.id in shown(app)
         await pilot.press("3")

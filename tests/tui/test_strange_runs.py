@@ -33,7 +33,7 @@ def app_of(answers: QuickAnswers) -> LooptopApp:
 
 async def go(pilot: Any) -> None:
     await pilot.press("alt+4")
-    await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen) and "1 of 1 runs" in shown(pilot.app))
+    await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen) and "1 of 1 run" in shown(pilot.app))
 
 
 @pytest.mark.parametrize("name", ["about.toml", "config.toml", "run.lock", "run.db", "log.txt"])

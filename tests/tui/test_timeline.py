@@ -112,9 +112,9 @@ async def test_types_and_confusions_at_each_evaluation(answers: QuickAnswers, tm
         other = next(line for line in shown(app).splitlines() if line.strip().startswith("other"))
         assert other.split() == ["other", "50.00", "%", "+50.00", "▁▁▁▁▁▁▁▁▄▄▄▄", "2"]
         await pilot.press("down")
-        await until(pilot, lambda: "yes/no: 0.00 % of 1 questions, 100.00 % at the evaluation before" in shown(app))
+        await until(pilot, lambda: "yes/no: 0.00 % of 1 question, 100.00 % at the evaluation before" in shown(app))
         await pilot.press("[")
-        await until(pilot, lambda: "yes/no: 100.00 % of 1 questions" in shown(app))
+        await until(pilot, lambda: "yes/no: 100.00 % of 1 question" in shown(app))
         await pilot.press("tab", "end")
         await until(pilot, lambda: "[1" in shown(app) and "evaluation 3 of 3" in shown(app))
         await pilot.press("up", "up", "up", "left", "left", "left", "left")
@@ -122,7 +122,7 @@ async def test_types_and_confusions_at_each_evaluation(answers: QuickAnswers, tm
         await pilot.press("down", "right")
         await until(
             pilot,
-            lambda: "Right: red; answered: red: 1 of 1 questions (100.0 %). 1 more than at step 20." in shown(app),
+            lambda: "Right: red; answered: red: 1 of 1 question (100.0 %). 1 more than at step 20." in shown(app),
         )
         assert "[1 ▲1]" in shown(app) and "Enter shows the image." in shown(app)
         await pilot.press("[")

@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from looptop.engine.text import visible, visible_answer
 from looptop.engine.vqa.answer_records import MIN_SHOWN_PROBABILITY
-from looptop.engine.vqa.doubt_text import doubt_text, not_judged_text
+from looptop.engine.vqa.doubt_text import doubt_text, unchecked_text
 from looptop.tui.actions import bindings
 from looptop.tui.text import bar, cell, probability, safe
 
@@ -135,8 +135,8 @@ class AnswerView(VerticalScroll):
             mark = ("✓ ", "$text-success bold") if truth == answer.answer else ("✗ ", "$text-error bold")
             lines.append(Content.assemble(mark, ("the data says: ", "$text-muted"), safe(visible_answer(truth))))
         lines += [safe("! ", "bold $text-warning") + safe(doubt_text(each), "$text-warning") for each in answer.doubts]
-        if answer.not_judged:
-            lines.append(safe(not_judged_text(answer.not_judged, short=not roomy), "$text-muted"))
+        if answer.unchecked:
+            lines.append(safe(unchecked_text(answer.unchecked, short=not roomy), "$text-muted"))
         if answer.undecided:
             lines.append(Content.styled("the model is undecided: another answer may be likelier", "$text-warning"))
         title = kind if len(kind) < width - 10 else "raw" if raw else ""

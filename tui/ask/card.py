@@ -13,8 +13,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.engine.times import local_time
+from looptop.engine.vqa.answer_records import Check
 from looptop.tui import actions
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
@@ -130,7 +131,7 @@ def _made_of(card: ModelCard) -> Iterator[Row]:
 
 def _part(part: ModelPart) -> str:
     width = f", width {part.width:,}" if part.width is not None else ""
-    layers = f", {part.layers} layers" if part.layers is not None else ""
+    layers = f", {counted(part.layers, 'layer')}" if part.layers is not None else ""
     return f"{part.family}{width}{layers}"
 
 
@@ -178,7 +179,7 @@ def _estimate(estimate: Estimate) -> str:
     between = ""
     if estimate.low is not None and estimate.high is not None:
         between = f" ({100 * estimate.low:.2f} to {100 * estimate.high:.2f} %)"
-    return f"{100 * estimate.value:.2f} %{between}, {estimate.questions:,} questions"
+    return f"{100 * estimate.value:.2f} %{between}, {counted(estimate.questions, 'question')}"
 
 
 def _trust(card: ModelCard) -> Iterator[Row]:
@@ -186,15 +187,16 @@ def _trust(card: ModelCard) -> Iterator[Row]:
     if fitted is None:
         yield "confidence", "raw: this model was saved without a calibration"
     else:
-        yield "confidence", f"calibrated on {fitted.questions:,} validation questions"
+        yield "confidence", f"calibrated on {counted(fitted.questions, 'validation question')}"
         yield "temperature", f"{fitted.temperature:.2f}"
         before, after = 100 * fitted.raw_error, 100 * fitted.error
         yield "calibration", f"error {after:.2f} % ({before:.2f} % before calibration)"
-    words = (
-        "not recorded, so it cannot tell which words are unknown"
-        if card.words is None
-        else f"{card.words:,} in its training questions"
-    )
-    yield "words", words
-    kept = "not recorded, so it cannot tell which images are unfamiliar; `looptop calibrate` adds them"
-    yield "images", kept if card.images is None else f"{card.images:,} training images to compare with"
+    yield "words", _missing(card, Check.WORDS) if card.words is None else f"{card.words:,} in its training questions"
+    images = None if card.images is None else counted(card.images, "training image")
+    yield "images", _missing(card, Check.IMAGE) if images is None else f"{images} to compare with"
+
+
+def _missing(card: ModelCard, check: Check) -> str:
+    what = "words are unknown" if check is Check.WORDS else "images are unfamiliar"
+    hint = "; `looptop calibrate` can add them" if check in card.calibrate_helps else ""
+    return f"not recorded, so it cannot tell which {what}{hint}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from textual.content import Content
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.text import visible_answer
+from looptop.engine.text import counted, visible_answer
 from looptop.tui.background import in_thread, work
 from looptop.tui.text import probability, safe
 
@@ -132,11 +132,11 @@ def _write(entries: Iterable[Entry], form: str, name: str) -> str:
     if form != TRAINING:
         path = new_path(name, f".{form}")
         count = write_entries(entries, path)
-        return f"{count:,} answer{'s are' if count > 1 else ' is'} in {path}"
+        return f"wrote {counted(count, 'answer')} to {path}"
     folder, questions, _, missing = write_training_data(entries, new_path("training-data"))
-    sentence = f"{questions:,} question{'s are' if questions > 1 else ' is'} in {folder}"
+    sentence = f"wrote {counted(questions, 'question')} to {folder}"
     if missing:
-        sentence += f"; {len(missing):,} images could not be read"
+        sentence += f"; {counted(len(missing), 'image')} could not be read"
     return f"{sentence}; train with `looptop train vqa --data {shlex.quote(str(folder))}`"
 
 

@@ -10,6 +10,7 @@ from textual import on
 from textual.containers import Vertical
 from textual.content import Content
 
+from looptop.engine.text import counted
 from looptop.tui.ask.gallery import Gallery
 from looptop.tui.ask.image_rows import PathRows, Row, Rows
 from looptop.tui.text import safe
@@ -105,6 +106,9 @@ class GalleryView(Vertical):
         elif asked := self._asked.get(row.path):
             style = "$text-success" if self._right[row.path] == asked else "$text-error"
             parts.append(
-                safe(f"{self._mark(row.path)} {self._right[row.path]} of {asked} questions answered right", style)
+                safe(
+                    f"{self._mark(row.path)} {self._right[row.path]} of {counted(asked, 'question')} answered right",
+                    style,
+                )
             )
         self._line.show(Content.styled(" · ", "$text-muted").join(parts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from looptop.engine.text import counted
 from looptop.tui.ask.listed import listed_images
 from looptop.tui.background import in_thread, work
 
@@ -37,7 +38,7 @@ class ManyQuestions:
         """How far it is, in a few words; empty if nothing is being asked."""
         if self.answers is None or not self.answers.is_busy:
             return ""
-        return f"asking {self.answers.total:,} questions: {self.answers.done:,}"
+        return f"asking {counted(self.answers.total, 'question')}: {self.answers.done:,}"
 
     def take(self, reply: AskReply) -> bool:
         """Takes a reply of the answering process; returns whether it belongs to the table."""

@@ -174,7 +174,7 @@ class ManyPage(Overlay[list["Entry"]]):
         counts = list(counted_answers(entries).items())
         words += [f"{visible_answer(answer)[:24]} {count:,}" for answer, count in counts[:MAX_COUNTED]]
         if more := len(counts) - MAX_COUNTED:
-            words += [f"{more:,} other answers"] if more > 0 else []
+            words += [counted(more, "other answer")] if more > 0 else []
         return safe(" · ".join(words))
 
     # Keys.

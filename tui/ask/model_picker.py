@@ -14,6 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.text import counted
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread
 from looptop.tui.screens.base import MainScreen, Overlay
@@ -176,7 +177,7 @@ class ModelPicker(Overlay[list[str]]):
         if len(self._marked) == 1:
             hint = f"enter asks {self._marked[0]}; mark another to ask both at once"
         elif self._marked:
-            hint = f"enter asks {len(self._marked)} models at once: {', '.join(self._marked)}"
+            hint = f"enter asks {counted(len(self._marked), 'model')} at once: {', '.join(self._marked)}"
         else:
             hint = "enter asks the model under the cursor"
         return safe(hint, "$text-muted")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.tui.ask.image_panel import ImagePanel
 from looptop.tui.background import in_thread
 from looptop.tui.text import pasted_line
@@ -89,7 +89,7 @@ def _show(panel: ImagePanel, opened: OpenedPaths) -> None:
     from looptop.engine.vqa.image_sources import ImageEntry
 
     if len(opened.images) > 1:
-        panel.show_entries(f"{len(opened.images)} opened images", [ImageEntry(path) for path in opened.images])
+        panel.show_entries(counted(len(opened.images), "opened image"), [ImageEntry(path) for path in opened.images])
     elif opened.images:
         panel.select(opened.shown)
     elif opened.folders:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from textual.content import Content
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.text import visible, visible_answer
+from looptop.engine.text import counted, visible, visible_answer
 from looptop.tui.ask import picture_words as words
 from looptop.tui.ask.picture_drawing import (
     DEFAULT_STRENGTH,
@@ -282,7 +282,7 @@ class PictureViews:
                 return Drawing(title, sentence=words.NO_ENCODER_ATTENTION)
             count = len(view.heads)
             brightness, dark, bright = scaled(view.heads[self._part - 1] if self._part else mean_grid(view.heads))
-            title += f", head {self._part} of {count}" if self._part else f", mean of {count} heads"
+            title += f", head {self._part} of {count}" if self._part else f", mean of {counted(count, 'head')}"
             meaning = words.ENCODER_MEANING
         elif isinstance(view, TokenView):
             token = view.tokens[self._part % len(view.tokens)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.text import counted
 from looptop.tui.ask.image_rows import PathRows, Rows, entry_rows
 from looptop.tui.ask.sources import ListedQuestion, filtered_entries
 from looptop.tui.helper_client import HelperClient, HelperProcess
@@ -59,7 +60,7 @@ class RunSource:
         """What is being read, and for how long; empty if nothing is."""
         if self._reading_since is None:
             return ""
-        done = f" {self._done_rows:,} questions," if self._done_rows else ""
+        done = f" {counted(self._done_rows, 'question')}," if self._done_rows else ""
         seconds = int(time.monotonic() - self._reading_since)
         return f"reading…{done} {seconds} s so far" if seconds >= FIRST_SECONDS else f"reading…{done.rstrip(',')}"
 

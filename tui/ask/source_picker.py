@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.text import counted
 from looptop.tui.ask import sources
 from looptop.tui.ask.easy_vqa import Benchmark
 from looptop.tui.ask.folder_source import FolderSource
@@ -69,7 +70,9 @@ def offers(benchmark: Benchmark, folder: Path, recent: Sequence[Path]) -> list[O
     images = benchmark.images()
     listed = [
         Offer(
-            "easy-VQA", f"the benchmark's {len(images):,} test images", lambda: sources.of_benchmark(benchmark, images)
+            "easy-VQA",
+            f"the benchmark's {counted(len(images), 'test image')}",
+            lambda: sources.of_benchmark(benchmark, images),
         )
     ]
     files = Offer("files", f"the folder {folder}", lambda: FolderSource(folder))

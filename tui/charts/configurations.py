@@ -12,6 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from looptop.engine.config.differences import side_by_side
+from looptop.engine.text import counted
 from looptop.tui.actions import bindings
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import cell
@@ -71,7 +72,7 @@ class Configurations(Overlay[None]):
         if self._all:
             lines += [_line(key, values, keys, width, "") for key, values in same]
         elif same:
-            words = f"  {len(same)} settings are the same in all; a shows them"
+            words = f"  the same in all: {counted(len(same), 'setting')}; a shows them"
             lines += [Content(""), Content.styled(words, "$text-muted")]
         text.update(Content("\n").join(lines))
 

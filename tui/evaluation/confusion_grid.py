@@ -12,6 +12,7 @@ from textual.events import Click
 from textual.message import Message
 from textual.widget import Widget
 
+from looptop.engine.text import counted
 from looptop.engine.vqa.confusion import Confusion
 from looptop.engine.vqa.evaluation.text import label_text, share
 from looptop.tui.actions import bindings
@@ -107,7 +108,7 @@ class ConfusionGrid(Widget, can_focus=True):
             return ""
         truth, answer = (label_text(label)[:LONGEST] for label in self.cell)
         total = sum(self._table.counts[self.row])
-        of = f" of {total:,} questions ({share(self.count / total, 1)})" if total else " questions"
+        of = f" of {counted(total, 'question')} ({share(self.count / total, 1)})" if total else ""
         return f"Right: {truth}; answered: {answer}: {self.count:,}{of}."
 
     def _change(self, row: int, column: int) -> int | None:

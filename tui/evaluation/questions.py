@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 
+from looptop.engine.text import counted
 from looptop.engine.vqa.evaluation.text import answer_text, share
 from looptop.tui.actions import bindings
 from looptop.tui.widgets.table import Cell, Column, Row, Table
@@ -59,8 +60,8 @@ class QuestionTable(Table):
         neighbours = ""
         if one.neighbours:
             neighbours = (
-                f" Of the {one.neighbours} most similar images with this question {one.neighbours_agree}"
-                f" {'has' if one.neighbours_agree == 1 else 'have'} its answer as the right one."
+                f" Its answer is the right one for {one.neighbours_agree} of the"
+                f" {counted(one.neighbours, 'most similar image')} with this question."
             )
         return (
             f"{one.question} Right: {answer_text(one.truth)} with {share(one.truth_confidence, 1)};"

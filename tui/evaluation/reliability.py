@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 from textual.containers import Container
 
+from looptop.engine.text import counted
 from looptop.engine.vqa.evaluation.reliability import ReliabilityBin
 from looptop.engine.vqa.evaluation.text import interval, share
 from looptop.tui.plots.reliability_chart import ReliabilityChart
@@ -59,7 +60,7 @@ class ReliabilityPage(Container):
             return "● the accuracy of a bin of confidence, with its 95 % interval; on the dotted line, both are equal."
         way = "underconfident" if one.accuracy.value > (one.confidence or 0) else "overconfident"
         return (
-            f"Of {one.accuracy.questions:,} answers with a mean confidence of {share(one.confidence)},"
+            f"Of {counted(one.accuracy.questions, 'answer')} with a mean confidence of {share(one.confidence)},"
             f" {share(one.accuracy.value)} are right: there the model is {way}."
         )
 

@@ -19,6 +19,7 @@ from textual.strip import Strip
 
 from looptop.engine.journal.answer_outcomes import RIGHT, SampleKey
 from looptop.engine.journal.records import AnswerSample
+from looptop.engine.text import counted
 from looptop.engine.vqa.evaluation.text import answer_text
 from looptop.tui.actions import bindings
 from looptop.tui.evaluation.timeline_reader import Timeline
@@ -134,7 +135,9 @@ class SampleCards(StyleCache, ScrollView, can_focus=True, inherit_bindings=False
         thumbnail = self._thumbnails.get(self._wanted(sample))
         problem = f" {thumbnail.problem}." if thumbnail is not None and thumbnail.problem else ""
         known = self._timeline.outcomes.get(SampleKey.of(sample), {})
-        over_time = f"right at {sum(known.values())} of {len(known)} evaluations{_since(known, self._timeline)}"
+        over_time = (
+            f"right at {sum(known.values())} of {counted(len(known), 'evaluation')}{_since(known, self._timeline)}"
+        )
         return (
             f"{self.cursor + 1} of {len(self.samples)}: {over_time}.{problem}"
             f" Right: {answer_text(sample.truth[:LONGEST])}; answered: {answer_text(sample.answer[:LONGEST])}"

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import AnswerSample
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.engine.vqa.confusion import Confusion, in_cell
 from looptop.engine.vqa.evaluation.text import label_text, points, share
 from looptop.tui.actions import SCREENS, bindings
@@ -249,7 +249,7 @@ class TimelineScreen(MainScreen):
         samples = self._in_cell(self._timeline)
         if not samples:
             count = len(self._timeline.samples)
-            self.services.show_notice(f"none of the {count} sample questions is in this cell")
+            self.services.show_notice(f"this cell has none of the {counted(count, 'sample question')}")
             return
         truth, answer = self._grid.cell
         title = f"{label_text(truth)} → {label_text(answer)}"

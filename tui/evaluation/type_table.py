@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple, get_args
 from textual.binding import BindingType
 from textual.events import Resize
 
+from looptop.engine.text import counted
 from looptop.engine.vqa.breakdown import TypeAccuracy
 from looptop.engine.vqa.evaluation.text import points, share
 from looptop.tui.actions import bindings
@@ -62,7 +63,7 @@ class TypeTable(Table, inherit_bindings=False):
         best, at = max(known, key=lambda pair: (pair[0], -pair[1]))
         before = "" if one.before is None else f", {share(one.before)} at the evaluation before"
         return (
-            f"{one.name.strip()}: {share(one.now.accuracy)} of {one.now.questions:,} questions{before};"
+            f"{one.name.strip()}: {share(one.now.accuracy)} of {counted(one.now.questions, 'question')}{before};"
             f" {share(known[0][0])} at step {known[0][1]:,}, at best {share(best)} at step {at:,}."
         )
 

@@ -15,6 +15,7 @@ from textual.events import Click, Resize
 from textual.message import Message
 from textual.strip import Strip
 
+from looptop.engine.text import counted
 from looptop.tui.actions import bindings
 from looptop.tui.text import EIGHTHS, number
 from looptop.tui.widgets.style_cache import StyleCache
@@ -165,7 +166,7 @@ class Histogram(StyleCache, can_focus=True):
     def _title_line(self, width: int) -> Strip:
         style = self.get_component_rich_style("bars--chosen" if self.has_focus else "bars--title")
         segments = [Segment(f" {self._title} ", style)]
-        text = f" {len(self._values)} samples"
+        text = f" {counted(len(self._values), 'sample')}"
         if self.chosen is not None:
             at = self._ranges[self.chosen]
             text = f" {number(at.low)} to {number(at.high)}: {self._counts[self.chosen]}"

@@ -15,6 +15,7 @@ from textual.widgets import Static
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.records import BatchRecord, Judgement, SampleRecord
 from looptop.engine.ppo.sample_filter import SampleView, parse
+from looptop.engine.text import counted
 from looptop.tui.actions import bindings
 from looptop.tui.plots.histogram import Histogram, Range
 from looptop.tui.ppo.columns import SampleRow, sample_cells, sample_columns, sample_rows, sorted_rows
@@ -162,7 +163,7 @@ class BatchPage(Vertical):
     def _show_batch_line(self) -> None:
         """Shows the number of samples, their order, and the filter."""
         batch = self.record
-        parts = [safe(f"{len(self._rows)} of {len(self._all)} samples", "bold")]
+        parts = [safe(f"{len(self._rows)} of {counted(len(self._all), 'sample')}", "bold")]
         if batch is not None and batch.stage != "updated":
             parts.append(safe(f"so far {batch.stage}", "$text-warning"))
         if self.table.sort is not None:
@@ -251,7 +252,7 @@ class BatchPage(Vertical):
         self._filter = parse(text, self._known())
         self.filter_text = text.strip()
         self._arrange()
-        return f"{len(self._rows)} of {len(self._all)} samples"
+        return f"{len(self._rows)} of {counted(len(self._all), 'sample')}"
 
     def _try_filter(self, text: str) -> None:
         try:

@@ -11,6 +11,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from looptop.engine.ppo.before_after import CompareFigure, ComparePair, CompareResult
+from looptop.engine.text import counted
 from looptop.tui.actions import bindings
 from looptop.tui.ppo.differences import differing
 from looptop.tui.ppo.sample_page import TextBox, marked
@@ -91,7 +92,7 @@ class BeforeAfterPage(Vertical):
             line.update(safe(doing or NONE_YET.format(run=run), "$text-warning" if doing else "$text-muted"))
             return
         first = "the worst" if self._worst_first else "the best"
-        words = f"{result.n} queries of {result.data}, seed {result.seed}; {first} changes first"
+        words = f"{counted(result.n, 'query', 'queries')} of {result.data}, seed {result.seed}; {first} changes first"
         line.update(safe(doing, "$text-warning") if doing else safe(words, "$text-muted"))
         if fresh:
             self._arrange()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.tui.ppo.navigation import Navigation
 from looptop.tui.ppo.sample_text import sample_as_text, tokens_as_text
 from looptop.tui.ppo.snapshot import ShownRun
@@ -19,7 +19,7 @@ def copy(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
         return
     if tokens is not None:
         screen.app.copy_to_clipboard(tokens_as_text(tokens))
-        screen.show_status(f"{len(tokens.ids)} tokens are copied as a table", "$text-success")
+        screen.show_status(f"copied as a table: {counted(len(tokens.ids), 'token')}", "$text-success")
     else:
         screen.app.copy_to_clipboard(sample_as_text(run.id, chosen.step, chosen.sample, chosen.reference))
         screen.show_status(f"sample {chosen.sample.record.row} is copied", "$text-success")

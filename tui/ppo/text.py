@@ -10,6 +10,7 @@ from looptop.engine.ppo.health import LABELS
 from looptop.engine.ppo.records import STAGES, BatchRecord, Mark
 from looptop.engine.runs.folder import RunState
 from looptop.engine.runs.progress import progress_of, progress_text
+from looptop.engine.text import counted
 from looptop.tui.ppo.columns import marks_in_short
 from looptop.tui.ppo.snapshot import PpoSnapshot
 from looptop.tui.run_text import COLOURS, state_word
@@ -104,7 +105,7 @@ def progress(snapshot: PpoSnapshot, width: int) -> Content:
         doing = progress_text(now, duration) if now is not None else doing
         return _cut(safe(f" {doing} …" if snapshot.live else f" {doing}", "$text-muted"), width)
     fraction = min(1.0, step / total)
-    words = [f"{100 * fraction:.0f} %", f"{step:,} of {total:,} batches"]
+    words = [f"{100 * fraction:.0f} %", f"{step:,} of {counted(total, 'batch', 'batches')}"]
     if now is not None:
         words.append(progress_text(now, duration))
     left, seconds = snapshot.value("seconds_left"), snapshot.value("time/batch")

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from looptop.engine.journal.records import RunState, RunSummary, alerts_text
+from looptop.engine.journal.records import RunState, RunSummary
 from looptop.engine.runs.listing import progress, took
+from looptop.engine.text import counted
 from looptop.engine.times import local_time
 from looptop.tui.actions import bindings
 from looptop.tui.run_text import figure_text, mark_of
@@ -129,7 +130,7 @@ def _columns(runs: Sequence[RunSummary]) -> tuple[Column, ...]:
 
 def _state_text(run: RunSummary) -> str:
     by_heartbeat = "~" if run.live == "heartbeat" else ""
-    alerts = f", {alerts_text(run.alerts)}" if run.alerts else ""
+    alerts = f", {counted(run.alerts, 'alert')}" if run.alerts else ""
     return f"{mark_of(run.state, run.alerts)} {run.state.value}{by_heartbeat}{alerts}"
 
 

@@ -23,6 +23,7 @@ from looptop.engine.runs import run_filter
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.listing import COLUMNS, ordered
+from looptop.engine.text import counted
 from looptop.tui.actions import SCREENS, bindings
 from looptop.tui.actions.run_controls import does_nothing
 from looptop.tui.background import for_threads, in_thread, work
@@ -122,7 +123,7 @@ class RunsScreen(MainScreen):
             status.update(safe(wrong, "$text-error"))
             return
         live = sum(bool(each.live) for each in self._all)
-        words = [f"{len(table.runs):,} of {len(self._all):,} runs", f"{live} live"]
+        words = [f"{len(table.runs):,} of {counted(len(self._all), 'run')}", f"{live} live"]
         if table.selected:
             words.append(f"{len(table.selected)} selected")
         status.update(Content.styled(" · ".join(words), "$text-muted"))
@@ -309,7 +310,7 @@ class RunsScreen(MainScreen):
             return
         finally:
             self.show_status("")
-        self.services.show_notice(f"{run_id}: {len(files)} files in {out}")
+        self.services.show_notice(f"{run_id}: {counted(len(files), 'file')} in {out}")
 
     def action_delete(self) -> None:
         """Asks, then deletes the selected runs, or the one under the cursor."""

@@ -199,7 +199,7 @@ class QuestionsPage(Overlay[None]):
         if questions is None or rows is None:
             return
         edited, dropped, epochs = len(questions.edits), questions.dropped, len(questions.epochs)
-        words = [f"{len(questions):,} questions"]
+        words = [counted(len(questions), "question")]
         if self._filter is not None:
             words.append(f"{len(rows):,} shown")
         words.append(counted(epochs, "epoch") if epochs else "no epoch is complete yet")

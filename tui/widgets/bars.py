@@ -11,8 +11,7 @@ from textual.keys import key_to_character
 from textual.widget import Widget
 
 from looptop.engine.home import is_read_only
-from looptop.engine.journal.records import alerts_text
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.tui.actions import CHANGING
 from looptop.tui.text import safe
 
@@ -107,8 +106,8 @@ def alerts_sign(alerts: Mapping[str, int], room: int) -> Content:
     """The sign that runs have alerts: "! vqa-3: 2 alerts", or only their number where that does not fit."""
     if not alerts:
         return Content("")
-    named = ", ".join(f"{visible(run)}: {alerts_text(count)}" for run, count in alerts.items())
-    text = named if len(named) + 5 <= room else alerts_text(sum(alerts.values()))
+    named = ", ".join(f"{visible(run)}: {counted(count, 'alert')}" for run, count in alerts.items())
+    text = named if len(named) + 5 <= room else counted(sum(alerts.values()), "alert")
     return Content.styled(f" ! {text} ", "$background on $warning bold").truncate(max(room, 0)) + Content(" ")
 
 

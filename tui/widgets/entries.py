@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from rich.cells import cell_len
 
+from looptop.engine.text import counted
+
 LEVELS = ("info", "warning", "error")
 """From the least to the most serious."""
 LEVEL_NAMES = ("all levels", "warnings and errors", "errors")
@@ -46,7 +48,7 @@ def counts(entries: Iterable[Entry]) -> tuple[int, int]:
 def counts_text(warnings: int, errors: int) -> str:
     """The numbers for people, such as "2 warnings, 1 error"; empty if there are none."""
     named = ((warnings, "warning"), (errors, "error"))
-    return ", ".join(f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in named if count)
+    return ", ".join(counted(count, word) for count, word in named if count)
 
 
 def is_shown(entry: Entry, level: str) -> bool:

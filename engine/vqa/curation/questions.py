@@ -25,7 +25,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.filters import grammar
 from looptop.engine.filters.expressions import FLAG, OPERATORS, Comparison, Expression, Group, Match
 from looptop.engine.filters.vocabulary import Filter, NumberField, TextField, Vocabulary, Word, suggestion
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.engine.vqa.curation.edits import current_edits
 from looptop.engine.vqa.curation.journal import CurationJournal, EpochLosses
 from looptop.engine.vqa.curation.records import Edit, TrainingQuestion
@@ -167,8 +167,8 @@ class CuratedQuestions:
             )
         if len(rows) > 1:
             raise LooptopError(
-                f"{len(rows):,} training questions have the id '{visible(question_id)}'; edit them in the app: screen"
-                " 2, t"
+                f"{counted(len(rows), 'training question')} have the id '{visible(question_id)}'; edit them in the"
+                " app: screen 2, t"
             )
         return rows[0]
 

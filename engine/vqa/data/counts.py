@@ -74,6 +74,7 @@ def count_data(config: DataConfig, seed: int) -> DataCounts:
     problems = Problems()
     splits: dict[str, list[Row]] = {}
     limits = Limits(config.start_at, config.end_at, config.max_images, config.max_questions)
+    agreement = config.min_agreement if config.source == "vqa-v2" else 1
     for name, rows in _rows(config, limits, problems):
         before = len(problems)
         splits[name] = list(rows)
@@ -82,7 +83,7 @@ def count_data(config: DataConfig, seed: int) -> DataCounts:
             if name == "test" and kinds == {EMPTY_ANSWER}:
                 del splits[name]
                 continue
-            raise none_left(config.source, problems, limits)
+            raise none_left(config.source, problems, limits, agreement)
     if "validation" not in splits:
         train = splits["train"]
         refuse_one_image([row.image_id for row in train], (row.image for row in train), problems)

@@ -164,8 +164,7 @@ def load_vqa_data(
         problems,
     )
     if not len(dataset):
-        hint = "" if len(problems) else f" with the limits given and {min_agreement} of ten agreeing"
-        raise none_left(f"{questions}{hint}", problems)
+        raise none_left(questions, problems, limits, min_agreement)
     return dataset
 
 

@@ -175,13 +175,24 @@ def refuse_one_image(image_ids: Sequence[str], images: Iterable[str], problems: 
     raise LooptopError(f"{reason}; a second one is needed, to be held out for validation{left_out}")
 
 
-def none_left(source: object, problems: Problems, limits: Limits | None = None) -> LooptopError:
+def none_left(source: object, problems: Problems, limits: Limits | None = None, min_agreement: int = 1) -> LooptopError:
     """The error for a source without any usable row; counts what was wrong, or names the limits that left none."""
-    reason = "; it holds none"
-    if limits is not None and (limits.start_at is not None or limits.end_at is not None):
-        reason += f" between data.start_at ({limits.start_at or 0:,}) and data.end_at"
-        reason += "" if limits.end_at is None else f" ({limits.end_at:,})"
-    return LooptopError(f"no question of {visible(source)} can be used{f': {problems}' if len(problems) else reason}")
+    reason = f": {problems}" if len(problems) else f"; it holds none{_between(limits)}{_agreeing(min_agreement)}"
+    return LooptopError(f"no question of {visible(source)} can be used{reason}")
+
+
+def _between(limits: Limits | None) -> str:
+    if limits is None or (limits.start_at is None and limits.end_at is None):
+        return ""
+    if limits.end_at is None:
+        return f" from data.start_at ({limits.start_at:,}) on"
+    if limits.start_at is None:
+        return f" before data.end_at ({limits.end_at:,})"
+    return f" between data.start_at ({limits.start_at:,}) and data.end_at ({limits.end_at:,})"
+
+
+def _agreeing(least: int) -> str:
+    return f" on whose answer {least} of ten people agree" if least > 1 else ""
 
 
 def folder_of(path: str | os.PathLike[str], what: str) -> Path:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.engine.vqa.data import problems as problem_kinds
 from looptop.engine.vqa.data.cells import ANSWER_COLUMNS, Cells, RowError, check_row, image_name, votes_in_text
 from looptop.engine.vqa.data.json_rows import (
@@ -232,7 +232,9 @@ def _read_csv(table: Path, problems: Problems) -> Iterator[tuple[int, Cells]]:
         cells = dict(zip(columns, values, strict=False))
         if not needed <= cells.keys() or any(values[len(columns) :]):
             problems.add(
-                problem_kinds.BAD_ROW, f"{table.name} line {line}", f"{len(values)} columns, not {len(columns)}"
+                problem_kinds.BAD_ROW,
+                f"{table.name} line {line}",
+                f"{counted(len(values), 'column')}, not {len(columns)}",
             )
             continue
         known = {key: value for key, value in cells.items() if key in Cells.__struct_fields__}

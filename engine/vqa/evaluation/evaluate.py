@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.text import counted
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.batches import OnProgress
 from looptop.engine.vqa.calibration import calibration_error
@@ -75,10 +76,12 @@ def evaluate(
 
     results = answer_questions(answerer, chosen.rows, chosen.question_only, on_bad, on_progress)
     if not results:
-        raise LooptopError(f"none of the {len(chosen.rows)} questions could be answered; the first: {next(iter(bad))}")
+        raise LooptopError(
+            f"none of the {counted(len(chosen.rows), 'question')} could be answered; the first: {next(iter(bad))}"
+        )
     notes += [f"left out: {sentence}" for sentence, _ in bad.most_common(MAX_EXAMPLES)]
     if len(bad) > MAX_EXAMPLES:
-        notes.append(f"left out: {sum(bad.values()):,} questions in all")
+        notes.append(f"left out: {counted(sum(bad.values()), 'question')} in all")
     images = [one.image_id for one in results]
     evaluation = Evaluation(
         id=secrets.token_hex(8),

@@ -105,8 +105,8 @@ def refused(capsys: Capture, *words: str) -> str:
 
 def test_ask(capsys: Capture, model: str, image: str) -> None:
     answer = told(capsys, "ask", image, "is it red?", "--model", model, "--top", "3")
-    keys = ["answer", "confidence", "raw_confidence", "calibrated", "doubts", "not_judged", "candidates", "tokens"]
-    assert list(answer) == [*keys, "model"] and answer["not_judged"] == ["words", "image"]
+    keys = ["answer", "confidence", "raw_confidence", "calibrated", "doubts", "unchecked", "candidates", "tokens"]
+    assert list(answer) == [*keys, "model"] and answer["unchecked"] == ["words", "image"]
     assert (answer["raw_confidence"], answer["calibrated"], answer["doubts"]) == (answer["confidence"], False, [])
     candidates = answer["candidates"]
     assert len(candidates) == len({each["answer"] for each in candidates}) == 3
@@ -119,7 +119,7 @@ def test_ask(capsys: Capture, model: str, image: str) -> None:
     assert main(["ask", image, "is it red?", "--model", model]) == 0
     out, err = capsys.readouterr()
     assert out.startswith(f"{answer['answer']}  (") and "tokens:" in out and err == ""
-    assert "; raw, not calibrated)" in out and "unchecked: unknown words, unfamiliar image;" in out
+    assert "; raw, not calibrated)" in out and "unchecked: unknown words, unfamiliar image; `looptop" in out
 
 
 def test_an_answer_is_among_the_earlier_questions(
@@ -280,6 +280,8 @@ def test_a_model_without_calibration_gets_one(
     assert main(["calibrate", folder, *about]) == 0
     out, _ = capsys.readouterr()
     assert out.startswith("temperature ") and "too few validation images" in out
+    assert main(["ask", image, "is it red?", "--model", folder]) == 0
+    assert capsys.readouterr().out.endswith("  unchecked: unfamiliar image\n"), "calibrating again adds nothing"
 
 
 @pytest.mark.parametrize(
@@ -419,7 +421,7 @@ def test_predict_that_was_killed_continues_where_it_was(
         asked = kill_after(patch, 100)
         assert main([*words, str(out)]) == 0
     assert len(asked) == len(QUESTIONS) - 2
-    assert f"2 of {len(QUESTIONS)} answers are already in" in capsys.readouterr().err
+    assert f": 2 of {len(QUESTIONS)} answers" in capsys.readouterr().err
     assert out.read_bytes() == (tmp_path / "whole.json").read_bytes()
     assert not partial.exists()
 

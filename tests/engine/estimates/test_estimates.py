@@ -70,7 +70,11 @@ def test_data_that_cannot_be_used_is_refused_by_its_setting(tmp_path: Path) -> N
 
 def test_data_without_a_question_or_a_second_image_are_refused(tmp_path: Path) -> None:
     for settings, words in (
-        (["start_at=50000"], r"holds none between data.start_at \(50,000\) and data.end_at$"),
+        (["start_at=50000"], r"holds none from data.start_at \(50,000\) on$"),
+        (
+            ["start_at=50000", "end_at=60000"],
+            r"none between data.start_at \(50,000\) and data.end_at \(60,000\)$",
+        ),
         ([f"source={table(tmp_path / 'alone', 1)}"], "only one image; a second one is needed"),
     ):
         config = override(preset("tiny"), settings)

@@ -115,7 +115,7 @@ def test_a_run_that_was_started_again_is_read_as_tensorboard_shows_it(tmp_path: 
     assert points(runs["logs"], "accuracy") == [(step, 1.0) for step in range(10)]
     assert runs["logs"].summary().total_steps == 13
     assert complete
-    assert "20 earlier values that it wrote again are left out" in words[0]
+    assert "wrote 20 earlier values again" in words[0]
 
 
 def test_a_lower_step_supersedes_later_ones_of_its_metric_alone(tmp_path: Path) -> None:

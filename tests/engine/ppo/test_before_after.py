@@ -60,7 +60,7 @@ def test_one_that_cannot_be_kept_is_printed_all_the_same(
     (run.path / FILE).mkdir()  # in the way, as a read-only file system is
     assert main(["compare", run.id, "--n", "2"]) == 0
     out, err = capsys.readouterr()
-    assert "reference and tuned model on 1 queries of newsroom" in out and "95 % interval" in out
+    assert "reference and tuned model on 1 query of newsroom" in out and "95 % interval" in out
     assert err.splitlines()[-1].startswith(f"looptop: cannot write {run.path / FILE}: ")
     assert err.splitlines()[-1].endswith("; this comparison is not saved with ppo-1")
     assert main(["compare", run.id, "--n", "2", "--json"]) == 0

@@ -76,7 +76,7 @@ def test_empty_texts_are_left_out_and_said(tmp_path: Path, tokenizer: object, ca
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in ["", "  ", None, *TEXTS[:8]]))
     loaded = load(config(path), tokenizer, 64, 1)
     assert len(loaded.train) == 4
-    assert "left out: 3 of 11 texts are empty or no text" in caplog.text
+    assert "empty or no text, so left out: 3 of 11 texts" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_empty_texts_are_left_out_and_said(tmp_path: Path, tokenizer: object, ca
         ("x.jsonl", '{"text": "a"}\n{"text', "cannot be read"),
         ("x.jsonl", '{"body": "a"}\n', "has no column 'text'; its columns are: body; choose one with"),
         ("x.jsonl", '{"text": ""}\n', "holds no text"),
-        ("x.jsonl", '{"text": "a"}\n', "holds 1 texts, and 4 are to be held out"),
+        ("x.jsonl", '{"text": "a"}\n', "holds 1 text, and data.held_out is 4"),
         ("x.csv", "", "cannot be read"),
         ("x.parquet", "no parquet", "cannot be read"),
         ("x.txt", "a\n", "is not a table that can be read; its name must end in .csv, .jsonl, .json, .parquet"),

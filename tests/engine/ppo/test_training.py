@@ -332,7 +332,7 @@ def test_a_function_and_a_person_can_be_the_reward(tiny: PpoRunConfig, tmp_path:
             "return [float('nan')] * len(responses)",
             "the reward mine gave nan for sample 0, which is not a finite number",
         ),
-        ("return [1.0]", "the reward mine gave 1 scores for 6 responses"),
+        ("return [1.0]", "the reward mine gave 1 score for 6 responses"),
         ("return 'good'", "gave 'good'; it must give a list of numbers, one for each response"),
         ("return ['good'] * len(responses)", "the reward mine gave 'good' for sample 0, which is not a finite number"),
         ("return None", "gave None; it must give a list of numbers"),
@@ -361,7 +361,7 @@ def test_a_crash_in_a_reward_function_leaves_its_traceback_in_the_log(tiny: PpoR
         (["rewards.grammar.label=LABEL_7"], "it has no label 'LABEL_7'; its labels are: LABEL_0, LABEL_1"),
         (["rewards.grammar.model=nowhere/nothing"], "the reward model grammar (nowhere/nothing) cannot be loaded"),
         (["text_column=body"], "has no column 'body'; its columns are: text; choose one with --set data.text_column"),
-        (["held_out=108"], "holds 108 texts, and 108 are to be held out"),
+        (["held_out=108"], "holds 108 texts, and data.held_out is 108"),
         (["policy=nowhere/nothing"], "the policy nowhere/nothing cannot be loaded"),
         (["data.source=nowhere/nothing"], "the data nowhere/nothing cannot be read"),
         (["lora_rank=2", "lora_modules=sideways"], "model.lora_modules does not fit the policy"),
@@ -385,7 +385,7 @@ def test_long_queries_are_cut_counted_and_said(tiny: PpoRunConfig) -> None:
     journal = finished(run)
     assert all(sample.query_cut for sample in journal.samples(1))
     assert last(journal, "env/query_cut").value == 1.0
-    assert any("were longer than 6 tokens and were cut" in event.text for event in journal.events())
+    assert any("cut to 6 tokens: " in event.text for event in journal.events())
 
 
 def test_a_cut_response_is_penalised_where_that_is_wanted(tiny: PpoRunConfig) -> None:

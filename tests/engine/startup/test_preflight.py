@@ -24,7 +24,7 @@ from looptop.engine.startup.preflight import refuse_unusable
 from looptop.engine.startup.table_peek import peek
 
 BROKEN = [
-    ("return [1.0]", "the reward mine gave 1 scores for 2 responses"),
+    ("return [1.0]", "the reward mine gave 1 score for 2 responses"),
     ("return [float('nan')] * 2", "the reward mine gave nan for sample 0, which is not a finite number"),
     ("return 'good'", "gave 'good'; it must give a list of numbers"),
     ("return {}['no such thing']", "failed on two sample texts: KeyError: 'no such thing' (mine.py line 2)"),
@@ -103,10 +103,10 @@ def test_too_few_texts_to_hold_some_out_are_refused(suffix: str, tmp_path: Path)
     else:
         file.write_text("\n\n".join(json.dumps({"text": text}) for text in texts))
     error = refused("ppo", f"data.source={file}", "held_out=3")
-    assert error.key == "data.held_out" and "gives 3 texts, and 3 are to be held out" in str(error)
+    assert error.key == "data.held_out" and "gives 3 texts, and data.held_out is 3" in str(error)
     refuse_unusable(override(preset("tiny", "ppo"), [f"data.source={file}", "held_out=2"]))
     error = refused("ppo", f"data.source={file}", "held_out=2", "max_queries=1")
-    assert error.key == "data.held_out" and "gives 1 texts" in str(error)
+    assert error.key == "data.held_out" and "gives 1 text," in str(error)
 
 
 def test_a_table_that_cannot_be_read_is_left_to_the_run(tmp_path: Path) -> None:

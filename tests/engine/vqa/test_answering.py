@@ -142,7 +142,7 @@ def test_no_candidates_are_an_error(answerer: Answerer) -> None:
 
 
 def test_images_and_questions_must_be_as_many(answerer: Answerer) -> None:
-    with pytest.raises(ValueError, match="4 images and 1 questions"):
+    with pytest.raises(ValueError, match="4 images and 1 question"):
         answerer.answer_batch(pictures(), QUESTIONS[:1])
 
 

@@ -16,7 +16,7 @@ from looptop.engine.vqa import training_notes
 from looptop.engine.vqa.answer_records import Check, ChecksMissing, NoWordKnown, UnfamiliarImage, UnknownWords
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.doubt_images import TrainingImages, fit_training_images, image_features
-from looptop.engine.vqa.doubt_text import doubt_text, not_judged_text
+from looptop.engine.vqa.doubt_text import doubt_text, unchecked_text
 from looptop.engine.vqa.doubt_words import known_words, unknown_words, words_of
 from looptop.engine.vqa.doubts import AnswerChecks
 from looptop.engine.vqa.training_notes import Calibration, read_calibration, read_words, write_calibration, write_words
@@ -236,13 +236,13 @@ def test_doubts_and_calibration_change_no_answer(answerer: Answerer) -> None:
     (alone,) = checked.answer_batch(pictures()[1:2], ["is there a wug circle?"])
     assert alone.confidence == pytest.approx(answer.confidence)
     assert [type(doubt) for doubt in alone.doubts] == [UnknownWords, UnfamiliarImage]
-    assert answer.not_judged == alone.not_judged == []
+    assert answer.unchecked == alone.unchecked == []
 
 
 def test_features_of_another_encoder_are_not_compared(answerer: Answerer) -> None:
     checks = AnswerChecks(images=TrainingImages(torch.ones(1, 7), 0.0))
     answer = Answerer(answerer.model, answerer.processor, checks=checks).answer(pictures()[0], QUESTIONS[0])
-    assert not answer.doubts and answer.not_judged == [Check.WORDS, Check.IMAGE]
+    assert not answer.doubts and answer.unchecked == [Check.WORDS, Check.IMAGE]
 
 
 def test_damaged_files_cost_only_the_checks(answerer: Answerer, tmp_path: Path) -> None:
@@ -266,6 +266,6 @@ def test_sentences_name_what_is_doubted() -> None:
         UnfamiliarImage(0.61, 0.32)
     )
     assert doubt_text(NoWordKnown()) == "the model knows no word of this question"
-    assert doubt_text(ChecksMissing("a\nb")) == "not checked: a␊b"
-    assert not_judged_text(list(Check)) == "unchecked: unknown words, unfamiliar image"
-    assert not_judged_text([]) == ""
+    assert doubt_text(ChecksMissing("a\nb")) == "unchecked: a␊b"
+    assert unchecked_text(list(Check)) == "unchecked: unknown words, unfamiliar image"
+    assert unchecked_text([]) == ""

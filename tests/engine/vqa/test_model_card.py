@@ -9,7 +9,8 @@ import pytest
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.tensor_shapes import tensor_shapes
 from looptop.engine.vqa import training_notes
-from looptop.engine.vqa.model_card import model_card
+from looptop.engine.vqa.answer_records import Check
+from looptop.engine.vqa.model_card import calibrate_helps, model_card
 from tests.factories.vqa import save, tiny_model
 from tests.factories.vqa_runs import make_run
 
@@ -35,6 +36,22 @@ def test_a_runs_model_has_its_runs_figures(tmp_path: Path) -> None:
     assert card.run.test_accuracy == 0.625
     assert card.parameters == sum(parameter.numel() for parameter in model.parameters())
     assert (card.calibration, card.words, card.images, card.text) == (None, None, None, "")
+
+
+def test_calibrating_helps_only_where_it_can_add_what_is_missing(tmp_path: Path) -> None:
+    run = make_run()
+    checkpoint, both = f"{run.id}:checkpoint-60", (Check.WORDS, Check.IMAGE)
+    assert not calibrate_helps("bundled", False, both)
+    assert calibrate_helps(str(tmp_path), False, both), "a model from elsewhere"
+    assert not calibrate_helps(str(tmp_path), True, both), "calibrated before"
+    assert calibrate_helps(checkpoint, True, [Check.IMAGE]), "checkpoints never have images"
+    run.model.mkdir(exist_ok=True)
+    (run.model / training_notes.CONFIDENCE).touch()
+    assert not calibrate_helps(checkpoint, True, [Check.IMAGE]), "its run's result has too few as well"
+    assert not calibrate_helps(run.id, True, [Check.IMAGE])
+    (run.model / training_notes.IMAGES).touch()
+    assert calibrate_helps(checkpoint, True, [Check.IMAGE])
+    assert not calibrate_helps(checkpoint, True, [Check.WORDS])
 
 
 def test_what_is_damaged_is_said_and_costs_only_itself(tmp_path: Path) -> None:

@@ -180,9 +180,7 @@ def test_ids_that_the_tokenizer_has_no_word_for_are_no_text(processor: VqaProces
 def test_a_split_of_which_no_question_can_be_asked_says_why(processor: VqaProcessor) -> None:
     rows = Dataset.from_dict({"image": ["1.png"], "question": ["red " * 600], "answer": ["red"], "question_id": ["1"]})
     longest = processor.longest_question
-    with pytest.raises(
-        LooptopError, match=f"all 1 are empty or longer than the {longest} tokens that the text encoder"
-    ):
+    with pytest.raises(LooptopError, match=f"each is empty or longer than the {longest} tokens that the text encoder"):
         Questions(rows, processor, lambda problem: None)
-    with pytest.raises(LooptopError, match="no image of its 1 questions can be decoded"):
+    with pytest.raises(LooptopError, match="its images cannot be decoded \\(1 question\\)"):
         Questions(rows, processor, lambda problem: None, image_features={})

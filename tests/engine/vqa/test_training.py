@@ -97,7 +97,7 @@ def test_a_run_learns_and_leaves_behind_what_a_person_looks_for() -> None:
     assert read_words(kept) == read_words(ended) and read_words(ended)
     from_checkpoint = looptop.Answerer.load(f"{run.id}:{kept.name}").answer(Path(samples[0].image), samples[0].question)
     assert from_checkpoint.confidence == pytest.approx(answer.confidence, abs=0.001)
-    assert from_checkpoint.calibrated and from_checkpoint.not_judged == [Check.IMAGE]
+    assert from_checkpoint.calibrated and from_checkpoint.unchecked == [Check.IMAGE]
 
 
 def test_the_kernels_of_transformers_give_the_same_losses(monkeypatch: pytest.MonkeyPatch) -> None:

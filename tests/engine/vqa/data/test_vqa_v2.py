@@ -73,7 +73,7 @@ def test_the_agreement_threshold(published: Published, needed: int, kept: int) -
 
 
 def test_nothing_left_by_the_limits_says_so(published: Published) -> None:
-    with pytest.raises(LooptopError, match=r"no question of .* with the limits given and 10 of ten agreeing"):
+    with pytest.raises(LooptopError, match=r"no question of .* holds none on whose answer 10 of ten people agree$"):
         published.load(min_agreement=10)
 
 
