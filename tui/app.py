@@ -61,7 +61,7 @@ YOUNG_GC_THRESHOLD = 5000
 FORCED_EXIT_SECONDS = 6.0
 """Seconds after which an app that is quitting is ended by force."""
 
-READ_ONLY_NOTICE = "looptop is read-only here (--readonly): it starts and changes no runs"
+READ_ONLY_NOTICE = "looptop is read-only here (--readonly): it starts and changes no run and writes no file"
 
 
 def _commands() -> type[Provider]:

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from looptop.engine.compute.device_names import refuse_absent
+
 if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
 
@@ -55,4 +57,14 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Adds `--device`."""
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda, cuda:1 or mps")
+    parser.add_argument("--device", default="auto", type=_device, help="auto (the default), cpu, cuda, cuda:1 or mps")
+
+
+def _device(name: str) -> str:
+    """Refuses a device that is not on this machine, before torch is loaded, which takes seconds.
+
+    Raises:
+        LooptopError: It is not.
+    """
+    refuse_absent(name)
+    return name

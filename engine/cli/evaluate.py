@@ -16,10 +16,12 @@ from looptop.engine.cli.output import duration, note, quiet_libraries, say, say_
 from looptop.engine.cli.progress import Progress, Status, progress_on
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.progress import progress_text
+from looptop.engine.startup.preflight import refuse_unusable_data
 from looptop.engine.text import visible
 from looptop.engine.vqa.evaluation.comparison import Comparison, compare
 from looptop.engine.vqa.evaluation.progress import ProgressMeter
 from looptop.engine.vqa.evaluation.report import report_on
+from looptop.engine.vqa.evaluation.settings import config_of_data
 from looptop.engine.vqa.saved_models import folder_of
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ def run(arguments: Arguments) -> int:
         raise LooptopError(f"--limit {arguments.limit} leaves no question; it must be at least 1")
     for model in filter(None, [arguments.model, arguments.compare]):
         folder_of(model)  # before torch is loaded and the other model is evaluated
+    refuse_unusable_data(config_of_data(arguments.model, arguments.data, tuple(arguments.settings)))
     with quiet_libraries(), _progress() as progress:
         first = _evaluate(arguments, arguments.model, progress)
         second = _evaluate(arguments, arguments.compare, progress) if arguments.compare is not None else None

@@ -6,7 +6,9 @@ Weights, gradients and Adam's two moments follow from the numbers of parameters;
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,6 +23,7 @@ from looptop.engine.estimates.records import MemoryEstimate
 from looptop.engine.machine.free_memory import free_bytes
 from looptop.engine.models.memory import BYTES_PER_NUMBER, MOMENTS_PER_WEIGHT, ModelSize
 from looptop.engine.models.step_memory import StepMemory
+from looptop.engine.paths import path_of
 from looptop.engine.ppo import data
 from looptop.engine.ppo.loading import load_tokenizer
 from looptop.engine.ppo.model_sizes import ppo_sizes
@@ -128,9 +131,26 @@ def _vqa_batch(config: VqaRunConfig, counts: DataCounts | None) -> tuple[BatchSh
     return shape, (image_bytes if image else 0) + (text_bytes if text else 0)
 
 
-@functools.lru_cache(maxsize=4)
 def longest_query(source: QueryConfig, policy: str, seed: int) -> int | None:
-    """Tokens of the longest of some queries, spread evenly over the data; None if they cannot be read here."""
+    """Tokens of the longest of some queries, spread evenly over the data; None if they cannot be read here.
+
+    Read again only if the data's files have changed.
+    """
+    return _longest_query(source, policy, seed, _stamps(path_of(source.source)))
+
+
+def _stamps(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of a file, or of each file in a folder; empty if there is none."""
+    stamps = []
+    with contextlib.suppress(OSError):
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            facts = file.stat()
+            stamps.append((file.name, facts.st_mtime_ns, facts.st_size))
+    return tuple(stamps)
+
+
+@functools.lru_cache(maxsize=4)
+def _longest_query(source: QueryConfig, policy: str, seed: int, _files: tuple[tuple[str, int, int], ...]) -> int | None:
     try:
         queries = data.load(source, load_tokenizer(policy), source.max_query_tokens, seed).train
     except LooptopError:

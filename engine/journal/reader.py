@@ -19,6 +19,7 @@ from looptop.engine.encoding import storable
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.journal import decode
 from looptop.engine.journal.causes import Cause
+from looptop.engine.journal.idle_time import idle_seconds
 from looptop.engine.journal.records import AnswerSample as AnswerSample
 from looptop.engine.journal.records import ControlAnswer as ControlAnswer
 from looptop.engine.journal.records import Event as Event
@@ -31,12 +32,6 @@ from looptop.engine.journal.series import read_series, read_smoothed
 from looptop.engine.journal.step_axis import STEPS_ONLY, StepAxis, Unit, read_step_axis
 from looptop.engine.journal.writer import JournalWriter as JournalWriter
 from looptop.engine.text import visible
-
-_IDLE = """
-SELECT total(next - time)
-FROM (SELECT time, state, lead(time) OVER (ORDER BY id) AS next FROM states)
-WHERE state IN ('finished', 'stopped', 'failed')
-"""
 
 
 class Outline(msgspec.Struct, frozen=True):
@@ -52,7 +47,7 @@ class Outline(msgspec.Struct, frozen=True):
     alerts: int = 0
     alert_codes: tuple[str, ...] = ()
     idle: float = 0.0
-    """Seconds that it had ended before it was resumed."""
+    """Seconds that do not count as its own: those between an end, or the death of its process, and a resume."""
 
 
 def total_steps(facts: Mapping[str, Any]) -> int:
@@ -133,7 +128,7 @@ class Journal:
                 _facts(read),
                 _latest(read),
                 *_alerts(read),
-                idle=max(0.0, read(_IDLE).fetchone()[0]),
+                idle=idle_seconds(read),
             )
 
     def alerts(self) -> int:

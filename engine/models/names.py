@@ -105,6 +105,8 @@ def result_of(run: RunFolder, is_model: Callable[[Path], bool]) -> Path:
         return run.model
     whole = whole_checkpoints(run, is_model)
     if not whole:
+        if (run.model / "config.json").exists():
+            read_config(run.model / "config.json")  # says what is damaged
         raise LooptopError(
             f"{run.id} has no model yet: it is {run.summary().state.value} and has no complete checkpoint"
         )

@@ -18,22 +18,47 @@ MAX_HEADER_BYTES = 100_000_000
 
 class _Tensor(msgspec.Struct):
     shape: list[int]
+    data_offsets: tuple[int, int]
 
 
 def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor, by name.
 
-    The format: eight bytes with the length of a JSON header, the header, the data
-    (https://huggingface.co/docs/safetensors).
-
     Raises:
         LooptopError: The file is missing or damaged.
+    """
+    return {name: tuple(tensor.shape) for name, tensor in _tensors(file)[0].items()}
+
+
+def check_tensors(file: Path) -> None:
+    """Checks that a file has all the data that its header names.
+
+    Raises:
+        LooptopError: It is missing or damaged.
+    """
+    tensors, begin = _tensors(file)
+    end = begin + max((tensor.data_offsets[1] for tensor in tensors.values()), default=0)
+    if (size := file.stat().st_size) < end:
+        raise _damaged(file, f"it ends after {size:,} of {end:,} bytes")
+
+
+def _tensors(file: Path) -> tuple[dict[str, _Tensor], int]:
+    """The header's entries, and the byte at which the data begins.
+
+    The format: eight bytes with the length of a JSON header, the header, the data
+    (https://huggingface.co/docs/safetensors).
     """
     try:
         with os.fdopen(open_regular(file, follow_links=True), "rb") as opened:
             (length,) = struct.unpack("<Q", opened.read(8))
             header = msgspec.json.decode(opened.read(min(length, MAX_HEADER_BYTES)), type=dict[str, msgspec.Raw])
         header.pop("__metadata__", None)
-        return {name: tuple(msgspec.json.decode(one, type=_Tensor).shape) for name, one in header.items()}
-    except (OSError, struct.error, *UNREADABLE) as error:
+        return {name: msgspec.json.decode(one, type=_Tensor) for name, one in header.items()}, 8 + length
+    except OSError as error:
         raise LooptopError(f"{visible(file)} cannot be read: {error_text(error)}") from None
+    except (struct.error, *UNREADABLE):
+        raise _damaged(file, "its header is incomplete or is not that of a safetensors file") from None
+
+
+def _damaged(file: Path, why: str) -> LooptopError:
+    return LooptopError(f"{visible(file)} is damaged: {why}; download or save the model again")

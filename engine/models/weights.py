@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from transformers.utils import logging
 
 from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.errors import LooptopError, error_text
+from looptop.engine.models.damage import ADVICE, damage_of
 from looptop.engine.models.folder_check import check_model_files
 from looptop.engine.text import counted, visible
 
@@ -46,6 +48,8 @@ def load_whole(
     """
     check_model_files(source, weights=True)
     _check_family(load, source, options)
+    if Path(source).is_dir() and not any(Path(source).glob("*.safetensors")):
+        raise LooptopError(f"{visible(source)} holds no weights: no model.safetensors; {ADVICE}")
     with quiet():
         model, info = _load(
             load,
@@ -127,7 +131,8 @@ def _load(load: Callable[..., Any], source: str | PathLike[str], what: str, **op
         if is_out_of_memory(error):
             raise
         # safetensors, json and torch each have exceptions of their own for a damaged file.
-        raise LooptopError(f"{what} {visible(source)} cannot be loaded: {error_text(error)}") from error
+        why = damage_of(source) or f"{what} {visible(source)} cannot be loaded: {error_text(error)}"
+        raise LooptopError(why) from error
 
 
 def is_pooler(name: str) -> bool:

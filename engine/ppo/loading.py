@@ -16,6 +16,7 @@ from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.ppo import PolicyConfig, PpoRunConfig
 from looptop.engine.config.types import Kernels
 from looptop.engine.errors import LooptopError, error_text
+from looptop.engine.models.damage import damage_of
 from looptop.engine.models.folder_check import check_model_files
 from looptop.engine.models.names import adapted_from, resolve, resolve_adapters
 from looptop.engine.models.weights import load_part, load_whole
@@ -163,7 +164,8 @@ def _merge_adapters(policy: Policy, folder: Path) -> Policy:
         if is_out_of_memory(error):
             raise
         # peft, safetensors and json each have exceptions of their own for a damaged file.
-        raise LooptopError(f"the adapters in {visible(folder)} cannot be loaded: {error_text(error)}") from error
+        why = damage_of(folder) or f"the adapters in {visible(folder)} cannot be loaded: {error_text(error)}"
+        raise LooptopError(why) from error
     missing = [name for name in loaded.missing_keys if "lora_" in name or "modules_to_save" in name]
     if mismatched := [*missing, *loaded.unexpected_keys]:
         raise LooptopError(

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -24,7 +24,7 @@ from looptop.engine.home import home
 from looptop.engine.journal.records import Point, RunSummary
 from looptop.engine.runs.folder import RunFolder
 
-_VERSION = 5
+_VERSION = 6
 _STAMPED_FILES = ("run.db", "run.db-wal", "about.toml", "config.toml")
 # The file is written once this many summaries are new.
 _WORTH_WRITING = 20
@@ -201,16 +201,36 @@ def progress(summary: RunSummary) -> float | None:
     return max(0.0, min(1.0, (summary.step or 0) / summary.total_steps))
 
 
-def took(summary: RunSummary) -> float | None:
-    """Seconds from the run's start to its end, or until now, without those between an end and a resume.
+class TimedRun(Protocol):
+    """What is known of a run's time: a summary, or what a screen has read."""
+
+    @property
+    def started(self) -> float | None:
+        """When it began to train."""
+
+    @property
+    def ended(self) -> float | None:
+        """When it ended."""
+
+    @property
+    def idle(self) -> float:
+        """As in `Outline`."""
+
+    @property
+    def live(self) -> str | bool:
+        """Whether it is live."""
+
+
+def took(run: TimedRun) -> float | None:
+    """Seconds from the run's start to its end, or until now, without those in which nothing trained it (`idle`).
 
     None if it never ran or its end is unknown.
     """
-    if summary.started is None:
+    if run.started is None:
         return None
-    if summary.ended is not None:
-        return max(0.0, summary.ended - summary.started - summary.idle)
-    return max(0.0, time.time() - summary.started - summary.idle) if summary.live else None
+    if run.ended is not None:
+        return max(0.0, run.ended - run.started - run.idle)
+    return max(0.0, time.time() - run.started - run.idle) if run.live else None
 
 
 def ordered(summaries: Iterable[RunSummary], by: str, *, reverse: bool = False) -> list[RunSummary]:

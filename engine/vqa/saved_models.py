@@ -14,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.models.folder_check import read_config
 from looptop.engine.models.names import best_checkpoint, read_json, result_of, whole_checkpoints
 from looptop.engine.paths import path_of
 from looptop.engine.runs.folder import RunFolder
@@ -89,6 +90,9 @@ def folder_of(name: str) -> Path:
     if any((folder / file).is_file() for file in ("config.toml", "run.db")):
         return result_of(RunFolder.find(str(folder.absolute())), _is_model)
     if not _is_model(folder):
+        if not (folder / "config.json").exists():
+            raise LooptopError(f"the folder {visible(folder)} holds no model: it has no config.json")
+        read_config(folder / "config.json")  # says what is damaged
         raise LooptopError(f"the folder {visible(folder)} holds no model that looptop trained (config.json says so)")
     return folder
 

@@ -48,6 +48,25 @@ def test_a_sequence_that_comes_in_two_parts_is_one_key(monkeypatch: pytest.Monke
     assert names(keys.feed("\x1b3")) == ["alt+3"]
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("\x1bx", ["escape", "x"]),
+        ("\x1bxy", ["escape", "x", "y"]),
+        ("\x1bA", ["escape", "A"]),
+        ("\x1b/", ["escape", "slash"]),
+        ("\x1b ", ["escape", "space"]),
+        ("\x1b\r", ["escape", "enter"]),
+        ("\x1b\x1bx", ["escape", "escape", "x"]),
+        ("\x1b3", ["alt+3"]),
+        ("\x1b[A", ["up"]),
+        ("\x1bf", ["ctrl+right"]),  # alt and the right arrow of many terminals
+    ],
+)
+def test_an_escape_and_a_key_that_arrive_together_are_two_keys(data: str, expected: list[str]) -> None:
+    assert names(typed(Keys(), data)) == expected
+
+
 def test_a_person_may_say_how_long_an_escape_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESCDELAY", "100")  # as Textual has it already
     keys = Keys()

@@ -75,6 +75,8 @@ async def test_one_can_still_ask(read_only: None, answers: QuickAnswers) -> None
         await until(pilot, lambda: "0.png" in shown(app))
         await pilot.press("a", *"what?", "enter")
         await until(pilot, lambda: "confidence" in shown(app))
+        await pilot.press("escape", "t")  # a mark would be kept in a file
+        await until(pilot, lambda: "writes no file" in [*app._notifications][-1].message)
 
 
 def test_the_engine_refuses_as_well(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from textual.content import Content
 from looptop.engine.ppo.health import LABELS
 from looptop.engine.ppo.records import STAGES, BatchRecord, Mark
 from looptop.engine.runs.folder import RunState
+from looptop.engine.runs.listing import took
 from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.engine.text import counted
 from looptop.tui.ppo.columns import marks_in_short
@@ -112,8 +113,8 @@ def progress(snapshot: PpoSnapshot, width: int) -> Content:
     if snapshot.state is RunState.RUNNING:
         words += [f"{seconds:.2f} s a batch"] if seconds is not None else []
         words += [f"{duration(left)} left"] if left is not None and step < total else []
-    elif snapshot.started and snapshot.ended:
-        words.append(f"took {duration(snapshot.ended - snapshot.started - snapshot.idle)}")
+    elif snapshot.ended and (seconds_taken := took(snapshot)) is not None:
+        words.append(f"took {duration(seconds_taken)}")
     room = max(8, min(32, width // 4))
     filled = round(fraction * room)
     return _cut(

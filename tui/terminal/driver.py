@@ -45,6 +45,9 @@ ESCAPE_SECONDS = 0.015
 """Seconds after which a lone ESC counts as the key; a terminal sends a whole sequence together. Textual's value is 0.1
 s, or ESCDELAY (in milliseconds), which also overrides this one."""
 
+REPLY_BEGINNINGS = tuple("[]P_X^")
+"""After ESC, these may be the beginning of a reply whose rest is late, so that nobody has pressed esc."""
+
 EXIT_CHECK_SECONDS = 0.1
 """Seconds between two checks whether the app is quitting."""
 
@@ -106,8 +109,12 @@ _screen: TerminalFile | None = None
 
 
 class Keys(XTermParser):
-    """Textual's parser with three changes: ESC and a digit are alt and that digit, not a letter of a Mac keyboard; a
-    lone ESC counts as the key sooner; and replies of the terminal are not keys.
+    """Textual's parser with four changes: ESC and a digit are alt and that digit, not a letter of a Mac keyboard; ESC
+    and another character are these two keys; a lone ESC counts as the key sooner; replies of the terminal are no keys.
+
+    A terminal sends the same for alt and a letter as for esc and a letter that arrive together, on a slow link. No key
+    of the app is alt with a letter. Only ESC with `b` or `f` stays what many terminals send for alt and an arrow key:
+    a step by a word in a field.
     """
 
     def __init__(self, debug: bool = False) -> None:
@@ -139,6 +146,8 @@ class Keys(XTermParser):
     def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
         if len(sequence) == 2 and sequence[0] == "\x1b" and sequence[1] in "123456789":
             return [events.Key(f"alt+{sequence[1]}", None)]
+        if alt and sequence not in REPLY_BEGINNINGS:
+            return [events.Key("escape", "\x1b"), *super()._sequence_to_key_events(sequence)]
         return super()._sequence_to_key_events(sequence, alt)
 
 

@@ -10,6 +10,7 @@ from textual.content import Content
 from looptop.engine.journal.decode import result_step
 from looptop.engine.runs.alerts import QUESTION_ONLY
 from looptop.engine.runs.folder import RunState
+from looptop.engine.runs.listing import took
 from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.engine.text import visible_answer
 from looptop.tui.run_text import COLOURS, state_word
@@ -66,8 +67,8 @@ def progress(snapshot: Snapshot, width: int) -> Content:
     left = snapshot.value("seconds_left")
     if snapshot.state is RunState.RUNNING and left is not None and step < total:
         words.append(f"about {duration(left)} left")
-    elif snapshot.started and snapshot.ended:
-        words.append(f"took {duration(snapshot.ended - snapshot.started - snapshot.idle)}")
+    elif snapshot.ended and (seconds_taken := took(snapshot)) is not None:
+        words.append(f"took {duration(seconds_taken)}")
     text = "  ".join(words)
     room = max(8, width - len(text) - 2)
     filled = bar(fraction, room)

@@ -56,7 +56,10 @@ def _throughput(alert: Alert) -> str:
     if "cores" not in alert.figures:
         return slow
     cores, best_cores = alert.figures["cores"], alert.figures["best_cores"]
-    return f"{slow}; other programs take the cores: it gets {cores:.2g} of them now and had {best_cores:.2g} then"
+    return (
+        f"{slow}; it computes on {cores:.2g} CPU cores now and did on {best_cores:.2g} then, so something else may be"
+        " using them"
+    )
 
 
 def _least(alert: Alert) -> str:

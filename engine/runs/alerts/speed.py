@@ -80,7 +80,7 @@ class Throughput(Rule):
         self._before = pace.throughput
         if self._slow >= BLOCKS_SLOW:
             figures = {"now": pace.throughput, "best": self._best}
-            if pace.cores < FALLEN * self._best_cores:  # It would compute as fast as ever, but others take the cores.
+            if pace.cores < FALLEN * self._best_cores:  # The run's own CPU time: something else may use the cores.
                 figures |= {"cores": pace.cores, "best_cores": self._best_cores}
             yield Alert(AlertCode.THROUGHPUT_FALLEN, timing.step, figures, timing.unit)
 

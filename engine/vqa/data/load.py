@@ -31,8 +31,7 @@ from looptop.engine.vqa.data.rows import (
     refuse_one_image,
     reported,
 )
-
-SPLITS = ("train", "validation", "test")
+from looptop.engine.vqa.data.split_name import source_and_split
 
 
 @dataclass(frozen=True)
@@ -107,9 +106,7 @@ def load_named_split(
     Raises:
         LooptopError: As for `load_data`; or the source has no such split.
     """
-    source, colon, split = name.rpartition(":")
-    if not colon or split not in SPLITS:
-        source, split = name, ""
+    source, split = source_and_split(name)
     config = (
         DataConfig(source=source) if config is None else msgspec.structs.replace(config, source=source or config.source)
     )

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from looptop.engine import config as configuration
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.data.load import NamedSplit, load_data, load_named_split
 from looptop.engine.vqa.data.problems import Problem, Problems
 from looptop.engine.vqa.data.rows import Row
 from looptop.engine.vqa.evaluation.baselines import QuestionOnly
+from looptop.engine.vqa.evaluation.settings import evaluation_config
 from looptop.engine.vqa.saved_models import run_of
 
 
@@ -45,14 +45,8 @@ def choose_data(model: str, data: str | None, settings: tuple[str, ...], limit: 
     Raises:
         LooptopError: The data does not exist or has no usable question; the run does not answer questions.
     """
+    config = evaluation_config(model, settings)
     run = run_of(model)
-    config = configuration.override(run.config() if run else configuration.preset("tiny"), list(settings))
-    if not isinstance(config, VqaRunConfig):
-        assert run is not None  # The preset answers questions.
-        raise LooptopError(
-            f"{run.id} is a {config.kind} run; eval takes models that answer questions about images; see"
-            f" `looptop show {run.shell_name}`"
-        )
     problems = Problems()
     chosen, train, train_source = _read(config, data, problems, is_run=run is not None)
     rows = chosen.rows if limit is None else chosen.rows.select(range(min(limit, len(chosen.rows))))

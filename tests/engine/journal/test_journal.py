@@ -291,3 +291,21 @@ def test_the_time_between_an_end_and_a_resume_does_not_count(path: Path) -> None
     assert (outline.started, outline.ended, outline.idle) == (10.0, 1005.0, 970.0)
     summary = RunSummary("vqa-1", "vqa", RunState.FINISHED, started=10.0, ended=1005.0, idle=970.0)
     assert took(summary) == 25.0
+
+
+def test_the_time_after_a_process_was_killed_does_not_count(path: Path) -> None:
+    writer = JournalWriter(path)
+    writer.state(RunState.RUNNING, time=10.0)
+    writer.state(RunState.PAUSED, time=15.0)
+    writer.state(RunState.RUNNING, time=20.0)  # continued: there is no gap
+    writer.event("checkpoint", "checkpoint-5", step=5, time=30.0)
+    writer.event("alert", "of a step that is made again", step=8, time=40.0)
+    writer.state(RunState.RUNNING, time=1000.0)
+    writer.supersede(5)
+    writer.event("resume", "resumes from checkpoint-5", time=1000.5)
+    writer.state(RunState.FINISHED, time=1020.0)
+    writer.close()
+    outline = Journal(path).outline()
+    assert outline.idle == 970.0
+    assert outline.started is not None and outline.ended is not None
+    assert took(RunSummary("vqa-1", "vqa", RunState.FINISHED, started=10.0, ended=1020.0, idle=outline.idle)) == 40.0

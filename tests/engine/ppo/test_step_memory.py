@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -96,6 +97,17 @@ def test_responses_are_compared_in_batches_of_a_mini_batch_or_more(
     config = override(preset("tiny", "ppo"), [f"batch_size={samples}", f"mini_batch_size={mini_batch}"])
     assert isinstance(config, PpoRunConfig)
     assert batch_shape(config).compared == compared
+
+
+def test_a_data_file_that_was_replaced_is_read_again(tmp_path: Path) -> None:
+    save_policy(tmp_path / "policy")
+    file = tmp_path / "texts.jsonl"
+    source = QueryConfig(source=str(file), held_out=1)
+    lengths = []
+    for words in (3, 9):
+        file.write_text("".join(json.dumps({"text": "word " * words}) + "\n" for _ in range(4)))
+        lengths.append(longest_query(source, str(tmp_path / "policy"), 1))
+    assert None not in lengths and lengths[0] < lengths[1]  # type: ignore[operator]
 
 
 def test_data_that_cannot_be_read_here_count_with_the_longest_query_allowed(tmp_path: Path) -> None:

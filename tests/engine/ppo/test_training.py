@@ -294,7 +294,7 @@ def test_adapters_that_are_damaged_are_refused_in_a_sentence(tiny: PpoRunConfig,
     with pytest.raises(LooptopError, match="are incomplete or belong to another model"):
         load_policy(copied)
     (copied / "adapter_model.safetensors").write_bytes(b"x")
-    with pytest.raises(LooptopError, match=r"the adapters in [^ ]+ cannot be loaded"):
+    with pytest.raises(LooptopError, match=r"adapter_model.safetensors is damaged: its header"):
         load_policy(copied)
     (copied / "adapter_config.json").write_text("{}")
     with pytest.raises(LooptopError, match="does not name the model"):

@@ -135,5 +135,5 @@ def test_what_can_be_asked_is_listed(run: RunFolder, bundled: Path) -> None:
 def test_a_config_that_is_no_json_object_is_no_model(tmp_path: Path) -> None:
     for text in (b"[]", b"{", b"\xff\xfe"):
         (tmp_path / "config.json").write_bytes(text)
-        with pytest.raises(LooptopError, match="holds no model"):
+        with pytest.raises(LooptopError, match="is damaged: it "):
             folder_of(str(tmp_path))

@@ -123,9 +123,9 @@ def test_throughput_that_has_fallen_for_a_minute_is_alerted_and_says_what_slows_
 def test_a_healthy_run_whose_cores_others_take_says_so() -> None:
     fallen = [1000.0] * 700 + [520.0] * 700
     _, _, text = only(timed(fallen, cores=lambda throughput: throughput / 1000, loading=0.2))
-    assert "1000 at best; other programs take the cores: it gets 0.52 of them now and had 1 then. To try: " in text
+    assert "1000 at best; it computes on 0.52 CPU cores now and did on 1 then, so something else may be using" in text
     _, _, text = only(timed(fallen, cores=lambda throughput: 1.9 if throughput > 600 else 1.8))
-    assert "520 samples a second" in text and "other programs" not in text, "it has its cores, and is slower itself"
+    assert "520 samples a second" in text and "something else" not in text, "it has its cores, and is slower itself"
 
 
 def test_steps_that_mostly_wait_for_their_data_are_alerted() -> None:

@@ -1,0 +1,51 @@
+"""Which of a model's files is damaged, in a sentence; asked when loading it has failed. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from os import PathLike
+from pathlib import Path
+
+from looptop.engine.errors import UNREADABLE, LooptopError
+from looptop.engine.files.private import read_regular
+from looptop.engine.models.tensor_shapes import check_tensors
+from looptop.engine.text import visible
+
+MOST_JSON_BYTES = 512 * 2**20
+"""A tokenizer's file may be large."""
+
+ADVICE = "download or save the model again"
+_TOKENIZER = "tokenizer.json"
+_IMAGES = "preprocessor_config.json"
+_IMAGE_KEYS = ("image_processor_type", "feature_extractor_type")
+
+
+def damage_of(source: str | PathLike[str]) -> str:
+    """The first file in a model's folder that is damaged, in a sentence; empty if none is known to be.
+
+    Args:
+        source: Local folder; of the name of a model on the hub, nothing is known.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        return ""
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            check_tensors(file)
+        except LooptopError as error:
+            return str(error)
+    return next(filter(None, map(_damage_of_json, sorted(folder.glob("*.json")))), "")
+
+
+def _damage_of_json(file: Path) -> str:
+    try:
+        data = json.loads(read_regular(file, MOST_JSON_BYTES, follow_links=True))
+    except UNREADABLE:
+        return f"{visible(file)} is damaged: it is not JSON; {ADVICE}"
+    except OSError:
+        return ""
+    if file.name == _TOKENIZER and not (isinstance(data, dict) and isinstance(data.get("model"), dict)):
+        return f"{visible(file)} is damaged: it holds no vocabulary; {ADVICE}"
+    if file.name == _IMAGES and not (isinstance(data, dict) and any(data.get(key) for key in _IMAGE_KEYS)):
+        return f"{visible(file)} is damaged: it names no {_IMAGE_KEYS[0]}; {ADVICE}"
+    return ""
