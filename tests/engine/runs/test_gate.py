@@ -198,3 +198,18 @@ def test_a_gate_that_is_detached_keeps_nothing_of_the_training(driver: Driver) -
     driver.gate.request_stop()
     driver.gate.at_stage(3, "scored", BREAKPOINT)
     assert driver.is_paused(), "nobody was called to continue it"
+
+
+def test_what_comes_while_the_run_is_paused_or_has_ended_is_answered_too(driver: Driver) -> None:
+    def pause_and_continue() -> None:
+        for kind in ("pause", "continue"):
+            driver.send(kind)
+
+    driver.gate.on_pause = pause_and_continue
+    driver.gate.at_stage(3, "scored", BREAKPOINT)
+    control.send(driver.folder, "stop")
+    control.send(driver.folder, "continue")
+    stops = driver.gate.stops
+    driver.gate.end()
+    assert driver.gate.stops == stops + 1, "a stop that comes too late still ends what waits for room on a disk"
+    assert [answer.code for answer in driver.controls()] == ["paused_already", "goes_on", "too_late", "too_late"]
