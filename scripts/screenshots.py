@@ -19,8 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cairosvg
-
 from scripts.portable_svg import portable
 
 if TYPE_CHECKING:
@@ -219,6 +217,8 @@ async def take(
     themes: Sequence[str] = THEMES,
 ) -> None:
     """Takes one screen in these sizes and themes."""
+    import cairosvg  # needs the system's cairo; the tests of what is drawn do not
+
     from looptop.tui.app import LooptopApp
 
     for width, height in sizes:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cairosvg
 from PIL import Image
 
 from scripts import screenshots
@@ -36,6 +35,8 @@ class Film:
 
     def shoot(self, app: Any, seconds: float) -> None:
         """Adds the present screen as a frame."""
+        import cairosvg  # needs the system's cairo; the tests of what is drawn do not
+
         svg = portable(app.export_screenshot(title="looptop"))
         png = cairosvg.svg2png(bytestring=svg.encode(), output_width=WIDTH)
         self.frames.append(Image.open(io.BytesIO(png)).convert("RGB"))
