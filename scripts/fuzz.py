@@ -1,4 +1,4 @@
-"""Damages runs and imported files in thousands of ways; every reader must return a result or one clear sentence.
+"""Fuzzes readers with damaged runs and imported files: each must return a result or one clear sentence.
 
 Run it as `make fuzz`, or `python -m scripts.fuzz --count 20000 --seed 3`. It stops at the first failure and prints how
 to repeat it. The tests run the same checks with small counts.

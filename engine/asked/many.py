@@ -1,7 +1,7 @@
 """Many questions at once: one question about every image of a list, or the list's own questions.
 
-Answers that are kept already, of the same model, question and unchanged image, are not computed again: so what was
-interrupted goes on where it ended.
+Answers that are kept already, of the same model, question and unchanged image, are not computed again, so an
+interrupted table goes on where it stopped.
 """
 
 from __future__ import annotations

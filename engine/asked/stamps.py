@@ -1,4 +1,4 @@
-"""Tells images and models from later ones in the same files: a kept answer is used again only where it still holds."""
+"""Stamps of image files and models. A kept answer is used again only while both stamps are unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks at a run's data before the run starts: how much there is, what will be left out, how many steps that makes."""
+"""Estimates a run's data before it starts: questions and images, what will be left out, the number of steps."""
 
 from __future__ import annotations
 

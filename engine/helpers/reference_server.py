@@ -92,4 +92,4 @@ def _respond(loaded: Loaded, text: str, step: int, row: int) -> str:
 
 
 if __name__ == "__main__":
-    run(Server, LOG, "looptop.engine.ppo.training")
+    run(Server, LOG, "looptop.engine.ppo.ppo_training")

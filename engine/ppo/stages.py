@@ -15,10 +15,10 @@ from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.causes import Hold, HoldReason, StopReason
 from looptop.engine.ppo import health
+from looptop.engine.ppo.batch_recorder import RecordedBatch, Recorder, batch_figures, sample_columns
 from looptop.engine.ppo.breakpoints import Breakpoints
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.judgements import Judgements, rating_weight
-from looptop.engine.ppo.recorder import RecordedBatch, Recorder, batch_figures, sample_columns
 from looptop.engine.ppo.records import STAGES, JudgementKind
 from looptop.engine.ppo.statistics import MiniBatch
 from looptop.engine.ppo.step import BatchProgress

@@ -13,9 +13,9 @@ def training_of(kind: str) -> Train:
     """
     match kind:
         case "vqa":
-            from looptop.engine.vqa import training
+            from looptop.engine.vqa import vqa_training as training
         case "ppo":
-            from looptop.engine.ppo import training  # type: ignore[no-redef]
+            from looptop.engine.ppo import ppo_training as training  # type: ignore[no-redef]
         case "reward":
             from looptop.engine.ppo import reward_training as training  # type: ignore[no-redef]
         case _:

@@ -32,7 +32,7 @@ from looptop.engine.vqa.data.load import load_data
 from looptop.engine.vqa.data.problems import Problem
 from looptop.engine.vqa.fast_gpt2 import use_fast_kernels
 from looptop.engine.vqa.processing import VqaProcessor
-from looptop.engine.vqa.training import build_model
+from looptop.engine.vqa.vqa_training import build_model
 from scripts.bench.pairs import Ratio, paired
 from scripts.bench.turns import Turn, alone, ratio_of, seconds_a_step, turn
 from tests.support import eventually

@@ -36,7 +36,7 @@ def install(setattr_: Any = setattr) -> None:
 
 
 def train(context: RunContext) -> dict[str, Any]:
-    """Stands for `looptop.engine.vqa.training.train`."""
+    """Stands for `looptop.engine.vqa.vqa_training.train`."""
     what = os.environ.get("FAKE_TRAINING", "finish")
     journal = context.journal
     journal.facts(total_steps=TEN_STEPS)

@@ -22,8 +22,8 @@ from transformers import (
 from looptop.engine import config as configuration
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
+from looptop.engine.ppo.batch_recorder import RecordedBatch
 from looptop.engine.ppo.data import Query
-from looptop.engine.ppo.recorder import RecordedBatch
 from looptop.engine.ppo.rollout import Responses, Rollout
 from looptop.engine.ppo.step import BatchProgress
 from tests.engine.ppo.golden import load

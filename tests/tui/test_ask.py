@@ -19,7 +19,7 @@ from looptop.engine.vqa.answer_records import (
     UnknownWords,
 )
 from looptop.tui.app import LooptopApp
-from looptop.tui.ask.answer import AnswerView
+from looptop.tui.ask.answer_view import AnswerView
 from looptop.tui.ask.image_list import ImageList
 from looptop.tui.ask.screen import AskScreen
 from tests.factories.apps import make_app

@@ -17,7 +17,7 @@ from looptop.engine.vqa.data import table
 from looptop.engine.vqa.data.problems import Problems
 from looptop.engine.vqa.image_sources import ImageEntry
 from looptop.tui.app import LooptopApp
-from looptop.tui.ask.answer import AnswerView
+from looptop.tui.ask.answer_view import AnswerView
 from looptop.tui.ask.history import History
 from tests.factories.apps import make_app
 from tests.factories.asked import damaged, entry

@@ -1,4 +1,4 @@
-"""The keys that drive a run; each screen that shows runs has them, on keys of its own."""
+"""Actions that control a run. Each screen that shows runs binds them to keys of its own."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.containers import Container
 
-from looptop.tui.ask.answer import AnswerView
+from looptop.tui.ask.answer_view import AnswerView
 from looptop.tui.ask.history import is_same_answer
 from looptop.tui.text import safe
 

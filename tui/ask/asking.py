@@ -1,4 +1,4 @@
-"""The questions on their way to the models and back: sends them to the answering process and hears its replies."""
+"""Sends questions to the answering process and passes its replies on."""
 
 from __future__ import annotations
 

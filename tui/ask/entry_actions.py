@@ -1,4 +1,4 @@
-"""What can be done with answers: copy one, mark it right or wrong, export many."""
+"""Actions on kept answers: copy one, mark it right or wrong, export many."""
 
 from __future__ import annotations
 

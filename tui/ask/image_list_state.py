@@ -1,4 +1,4 @@
-"""What is said about the list of images: what it is of, how many images it has, and why some or all are missing."""
+"""The line above the list of images: its source, its number of images, and why some or all are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the answering process is doing, in words: also for how long so far, and about how long still."""
+"""What the answering process is doing, in words, with the time so far and the time left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a model answered, from the evaluations of it that are kept."""
+"""A model's answers in its kept evaluations: which questions it got right."""
 
 from __future__ import annotations
 

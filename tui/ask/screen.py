@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from looptop.engine.asked.records import Entry
     from looptop.engine.vqa.answer_records import Answer
     from looptop.engine.vqa.image_sources import ImageEntry
-    from looptop.tui.ask.answer import AnswerView
+    from looptop.tui.ask.answer_view import AnswerView
     from looptop.tui.ask.client import AnswerHelper
 
 NO_QUESTION = "type a question first, for example: what color is the shape?"

@@ -49,12 +49,12 @@ class PannedPicture(Picture):
     def zoom(self, factor: float, at: tuple[float, float] = (0.0, 0.0)) -> None:
         """Zooms; the point `at`, from the middle, stays where it is."""
         if self.source is not None:
-            self.look(self.viewport.zoomed(factor, self.source.size, self.room, at))
+            self.show_part(self.viewport.zoomed(factor, self.source.size, self.room, at))
 
     def pan(self, across: float, down: float) -> None:
         """Shows what is further to the right and below, in widths of a cell."""
         if self.source is not None:
-            self.look(self.viewport.moved(across, down, self.source.size, self.room))
+            self.show_part(self.viewport.moved(across, down, self.source.size, self.room))
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Zooms in at the pointer."""
@@ -166,7 +166,7 @@ class LargeView(Overlay[None]):
 
     def action_fit(self) -> None:
         """Shows the whole image."""
-        self._picture.look(Viewport())
+        self._picture.show_part(Viewport())
 
     def action_pan(self, across: int, down: int) -> None:
         """Moves over the image."""
@@ -175,7 +175,7 @@ class LargeView(Overlay[None]):
 
     def action_view(self) -> None:
         """Shows the next view, as a whole."""
-        self._picture.look(Viewport())
+        self._picture.show_part(Viewport())
         self._views.turn()
 
     def action_next_part(self) -> None:

@@ -1,4 +1,4 @@
-"""Evaluates a model in a process of its own, which ends with the evaluation: a loaded model takes memory."""
+"""Evaluates a model in a process of its own, which ends with the evaluation and so frees the model's memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the evaluation screens have around their pages: a head, the names of the pages, a sentence, the keys."""
+"""The frame of the evaluation screens around their pages: head, names of the pages, a sentence, the keys."""
 
 from __future__ import annotations
 

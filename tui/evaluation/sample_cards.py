@@ -1,4 +1,4 @@
-"""Cards of a run's sample questions: image, question, right answer, the model's answer, and how it went over time."""
+"""Cards of a run's sample questions: image, question, right answer, the model's answer, and its history."""
 
 from __future__ import annotations
 

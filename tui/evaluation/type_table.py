@@ -1,4 +1,4 @@
-"""The accuracy by type at one evaluation of a run, and how it came to that over all evaluations."""
+"""The accuracy by type at one evaluation of a run, and its history over all evaluations."""
 
 from __future__ import annotations
 

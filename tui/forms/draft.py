@@ -1,4 +1,4 @@
-"""What a person has chosen for a new run: a whole configuration, and what was typed over it, checked at once."""
+"""The draft of a new run: a whole configuration and a person's changes to it, checked as they are typed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The form of a new run as text: a setting, the configuration as TOML, what is known about the run."""
+"""The form of a new run as text: a setting, the configuration as TOML, the run's estimates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The form of a new run: everything that can be set, what would be started with it, and the existing runs."""
+"""The form of a new run: all settings, what the run will need, and the existing runs."""
 
 from __future__ import annotations
 

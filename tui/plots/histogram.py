@@ -1,4 +1,4 @@
-"""Histograms: the distribution of figures as bars, of which one can be chosen."""
+"""Histograms: the distribution of figures as bars. A bar can be chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reliability chart: the accuracy of answers by their confidence, beside where it would be if that were true."""
+"""The reliability chart: the accuracy of answers by their confidence, and the diagonal on which both are equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where each chart of a wall is."""
+"""The position and size of each chart on a wall."""
 
 from __future__ import annotations
 

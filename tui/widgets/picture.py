@@ -96,7 +96,7 @@ class Picture(Widget, can_focus=False):
         self._layer.set(self, None)
         self.refresh()
 
-    def look(self, viewport: Viewport) -> None:
+    def show_part(self, viewport: Viewport) -> None:
         """Shows a part of the image."""
         if viewport != self.viewport:
             self.viewport = viewport

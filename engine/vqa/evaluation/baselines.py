@@ -1,4 +1,4 @@
-"""What a model is worth beyond guessing: the question-only baseline, and the images for the shuffled-image baseline."""
+"""Baselines: the most frequent answer to each question, and other questions' images for the shuffled-image baseline."""
 
 from __future__ import annotations
 

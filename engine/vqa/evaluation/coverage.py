@@ -1,4 +1,4 @@
-"""How many questions a model may answer if it keeps silent when its confidence is low, and may be wrong this often.
+"""Selective answering: the share of questions that a model can answer at a given risk, by a confidence threshold.
 
 Selective prediction after Geifman and El-Yaniv 2017 ("Selective classification for deep neural networks", arXiv
 1705.08500); coverage at a risk as Whitehead et al. 2022 use it for VQA ("Reliable visual question answering", arXiv

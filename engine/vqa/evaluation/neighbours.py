@@ -1,4 +1,4 @@
-"""Asks similar images about wrong answers: what is the right answer to the same question there?"""
+"""For wrong answers: how many similar images, asked the same question, have the model's answer as the right one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far an evaluation is, and how long it will still take; for the command and for the app."""
+"""Progress of an evaluation, and the time left; for the command and the app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a model's confidence can be taken at its word: the reliability chart.
+"""The data of the reliability chart: accuracy by confidence, in bins.
 
 Its bins are those of `calibration.calibration_error`, which is the mean distance between its points and the diagonal.
 """

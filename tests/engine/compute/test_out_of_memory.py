@@ -173,7 +173,7 @@ def test_an_evaluation_and_kept_features_are_named(monkeypatch: pytest.MonkeyPat
     assert run.reason.startswith("out of memory on cpu while it kept the frozen image encoder's features: ")
     assert run.reason.endswith("; set training.keep_features = false")
     with monkeypatch.context() as patch:
-        patch.setattr("looptop.engine.vqa.training.VqaModel.from_parts", allocate)
+        patch.setattr("looptop.engine.vqa.vqa_training.VqaModel.from_parts", allocate)
         run = looptop.start(chosen)
         assert run.wait() is RunState.FAILED
     assert run.reason.startswith("out of memory on cpu while it loaded the models: ")

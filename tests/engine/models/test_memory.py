@@ -29,7 +29,7 @@ from looptop.engine.ppo.model_sizes import ppo_sizes, reward_sizes
 from looptop.engine.ppo.reference import Frozen
 from looptop.engine.ppo.reward_training import load_classifier
 from looptop.engine.vqa.model_sizes import vqa_sizes
-from looptop.engine.vqa.training import build_model
+from looptop.engine.vqa.vqa_training import build_model
 from tests.factories.ppo import ppo_config
 
 VQA = ["max_images=20", "max_steps=1", "eval_strategy=steps", "eval_steps=10", "precision=fp32"]

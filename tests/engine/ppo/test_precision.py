@@ -16,7 +16,7 @@ from looptop.engine.compute.device import Device
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
-from looptop.engine.ppo import reward_training, training
+from looptop.engine.ppo import ppo_training, reward_training
 from looptop.engine.ppo.fp16 import t5_among
 from looptop.engine.ppo.rewards import Classifier, Reward
 from tests.factories.ppo import ppo_config, reward_config, save_classifier, save_policy, save_tokenizer
@@ -59,15 +59,15 @@ def save_t5_classifier(folder: Path) -> Path:
 
 
 def test_ppo_computes_a_t5_in_fp32_where_bf16_is_missing(old_gpu: None, tmp_path: Path) -> None:
-    assert precision_of(training.train, ppo_config(tmp_path / "t5", "device=cuda", "precision=auto")) == "fp32"
-    assert precision_of(training.train, ppo_config(tmp_path / "bf16", "device=cuda", "precision=bf16")) == "bf16"
+    assert precision_of(ppo_training.train, ppo_config(tmp_path / "t5", "device=cuda", "precision=auto")) == "fp32"
+    assert precision_of(ppo_training.train, ppo_config(tmp_path / "bf16", "device=cuda", "precision=bf16")) == "bf16"
     gpt2 = ppo_config(tmp_path / "gpt2", "device=cuda", "precision=auto", family="gpt2")
-    assert precision_of(training.train, gpt2) == "fp16"
+    assert precision_of(ppo_training.train, gpt2) == "fp16"
     reference = save_policy(tmp_path / "reference")
     mixed = ppo_config(
         tmp_path / "mixed", "device=cuda", "precision=auto", f"model.reference={reference}", family="gpt2"
     )
-    assert precision_of(training.train, mixed) == "fp32"
+    assert precision_of(ppo_training.train, mixed) == "fp32"
 
 
 def test_ppo_refuses_fp16_for_a_t5_by_name(old_gpu: None, tmp_path: Path) -> None:
@@ -75,9 +75,9 @@ def test_ppo_refuses_fp16_for_a_t5_by_name(old_gpu: None, tmp_path: Path) -> Non
     with pytest.raises(
         LooptopError, match="policy is a T5 model, and T5's activations overflow in fp16; use precision"
     ):
-        training.train(SimpleNamespace(config=config, threads=1))  # type: ignore[arg-type]
+        ppo_training.train(SimpleNamespace(config=config, threads=1))  # type: ignore[arg-type]
     gpt2 = ppo_config(tmp_path / "gpt2", "device=cuda", "precision=fp16", family="gpt2")
-    assert precision_of(training.train, gpt2) == "fp16"
+    assert precision_of(ppo_training.train, gpt2) == "fp16"
 
 
 def test_reward_training_computes_no_t5_in_fp16(old_gpu: None, tmp_path: Path) -> None:

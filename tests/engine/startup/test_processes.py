@@ -224,7 +224,7 @@ def test_what_goes_wrong_in_a_companion_is_why_the_run_failed(tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("processes=3", "training.processes \\(3\\) must divide the 8 samples of a batch"),
+        ("processes=3", "training.processes \\(3\\) must divide a batch's 8 samples"),
         ("processes=0", "processes"),
     ],
 )
@@ -272,7 +272,7 @@ def test_a_checkpoint_with_moments_of_parts_that_no_loss_reaches_is_resumed(
     chosen = parts_with_poolers(tmp_path)
     whole = finished(looptop.start(chosen))
     with monkeypatch.context() as before:  # As it was: everything is trained, and has moments.
-        before.setattr("looptop.engine.vqa.training.freeze_unreached", lambda model, loss: frozenset())
+        before.setattr("looptop.engine.vqa.vqa_training.freeze_unreached", lambda model, loss: frozenset())
         run = looptop.start(chosen)
         run.pause()
         eventually(lambda: run.state is RunState.PAUSED)

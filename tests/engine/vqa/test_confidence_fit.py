@@ -16,7 +16,7 @@ from looptop.engine.bundle.shared import BUNDLED
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs import checkpoint
-from looptop.engine.vqa import training
+from looptop.engine.vqa import vqa_training
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.confidence_fit import FittedChecks, answered, earlier_words, fit_checks, spread, training_words
@@ -105,8 +105,8 @@ def test_a_mistake_in_calibrating_costs_no_model(
     journal = SimpleNamespace(event=lambda kind, text, level="info": events.append((kind, text, level)))
     progress = SimpleNamespace(end=lambda: None)
     context: Any = SimpleNamespace(config=config.preset("tiny"), journal=journal, report=print, progress=progress)
-    monkeypatch.setattr(training, "fit_checks", fail)
-    training._save_checks(context, tmp_path, answerer.model, answerer.processor, *splits, None)
+    monkeypatch.setattr(vqa_training, "fit_checks", fail)
+    vqa_training._save_checks(context, tmp_path, answerer.model, answerer.processor, *splits, None)
     ((kind, text, level),) = events
     assert (kind, level) == ("calibration", "warning") and "out of memory" in text
     assert not list(tmp_path.iterdir())
@@ -121,9 +121,9 @@ def test_words_that_cannot_be_read_cost_a_warning(
     events: list[tuple[str, str]] = []
     journal = SimpleNamespace(event=lambda kind, text, level="info": events.append((text, level)))
     context: Any = SimpleNamespace(config=config.preset("tiny"), journal=journal)
-    assert "shape" in (training._words(context, splits[0]) or []) and not events
-    monkeypatch.setattr(training, "earlier_words", fail)
-    assert training._words(context, splits[0]) is None
+    assert "shape" in (vqa_training._words(context, splits[0]) or []) and not events
+    monkeypatch.setattr(vqa_training, "earlier_words", fail)
+    assert vqa_training._words(context, splits[0]) is None
     assert events == [("unknown words will not be flagged: training_words.json cannot be read", "warning")]
 
 

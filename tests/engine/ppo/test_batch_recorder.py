@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from looptop.engine.ppo.recorder import RecordedBatch, batch_figures
+from looptop.engine.ppo.batch_recorder import RecordedBatch, batch_figures
 from tests.factories.ppo import scored_batch
 
 
