@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -63,6 +64,23 @@ def kinds(steps: int, **curves: Curve) -> set[str]:
 
 def course(batches: Sequence[Mapping[str, float]]) -> History:
     return History(batches[-1], batches[-61:-1], batches[: min(10, len(batches) - 1)])
+
+
+@pytest.mark.parametrize(("apart", "sure"), [(3.9, False), (4.1, True)])
+def test_a_difference_of_four_standard_errors_is_sure(apart: float, sure: bool) -> None:
+    """Variances 1 and 4 in groups of 5 and 10: the error is the square root of 1/5 + 4/10."""
+    was = [{"recall": value} for value in (-1.0, -1.0, 0.0, 1.0, 1.0)]
+    spread = math.sqrt(3.6)
+    now = [{"recall": apart * math.sqrt(0.6) + sign * spread} for sign in (-1, 1) * 5]
+    assert health._is_sure(was, now, "recall") is sure
+    assert not health._is_sure(was[:4], now, "recall"), "too few batches"
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_a_kl_that_is_high_says_what_to_do_about_its_coefficient(adaptive: bool) -> None:
+    history = course([well(step) | {health.KL: 20.0} for step in range(1, 9)])
+    mark = health.kl_high(history, dataclasses.replace(SETTINGS, adaptive=adaptive))
+    assert mark is not None and ("let it adapt" in mark.text) is not adaptive
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 20, 60, 120, 240, 500])
