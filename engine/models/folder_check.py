@@ -71,6 +71,11 @@ def _check(folder: Path, weights: bool, seen: set[Path]) -> None:
         )
 
 
+def holds_weights(folder: Path) -> bool:
+    """Whether a model's folder has weights that are loaded: safetensors, their index, or an adapter's."""
+    return any((folder / name).is_file() for name in (_INDEX, _ADAPTER, _named_weights(folder)))
+
+
 def _named_weights(folder: Path) -> str:
     """The name of the weights file that transformers loads."""
     config = folder / "config.json"

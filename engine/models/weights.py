@@ -23,7 +23,7 @@ from transformers.utils import logging
 from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.damage import ADVICE, damage_of
-from looptop.engine.models.folder_check import check_model_files
+from looptop.engine.models.folder_check import check_model_files, holds_weights
 from looptop.engine.text import counted, visible
 
 
@@ -48,7 +48,7 @@ def load_whole(
     """
     check_model_files(source, weights=True)
     _check_family(load, source, options)
-    if Path(source).is_dir() and not any(Path(source).glob("*.safetensors")):
+    if Path(source).is_dir() and not holds_weights(Path(source)):
         raise LooptopError(f"{visible(source)} holds no weights: no model.safetensors; {ADVICE}")
     with quiet():
         model, info = _load(

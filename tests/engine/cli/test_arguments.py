@@ -24,7 +24,8 @@ def type_of(action: argparse.Action) -> str:
     """The type of the attribute that an argument sets, as it is written."""
     if action.nargs == 0:
         return "bool"
-    name = getattr(action.type, "__name__", "str")
+    made: Any = action.type or str
+    name: str = made.__name__ if isinstance(made, type) else made.__annotations__["return"]  # a class, or a function
     if action.nargs in ("*", "+") or isinstance(action, argparse._AppendAction):
         return f"list[{name}]"
     if isinstance(action.nargs, int):

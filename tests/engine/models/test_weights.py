@@ -120,6 +120,13 @@ def test_damaged_weights_are_an_error_in_a_sentence(save: Callable[[Path], Any],
     assert "\n" not in str(caught.value)
 
 
+def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
+    load = whole_model(tmp_path / "model")
+    (tmp_path / "model/model.safetensors").rename(tmp_path / "model/training_images.safetensors")
+    with pytest.raises(LooptopError, match=r"model holds no weights: no model\.safetensors; download or save"):
+        load()
+
+
 def test_what_is_new_may_be_missing(tmp_path: Path) -> None:
     """A value head, a classifier's head, and a pooler, which published encoders lack."""
     without(save_policy(tmp_path / "policy"), "v_head.summary.weight")
