@@ -183,7 +183,7 @@ def test_a_row_that_no_table_accepts_is_dropped_and_later_rows_are_written(
     assert [event.text for event in read.events()] == ["the last thing that was said"]
     assert [point.value for point in read.values("loss")] == [0.5]
     told = [record.getMessage() for record in caplog.records if "left out of the journal" in record.getMessage()]
-    assert len(told) == 2 and told[1].startswith("4 entries were left out of the journal")
+    assert len(told) == 2 and told[1].startswith("left out of the journal, as no table accepts them: 4 entries")
 
 
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])

@@ -98,7 +98,7 @@ def test_a_missing_tensor_is_an_error_that_names_it(save: Callable[[Path], Any],
     load = save(tmp_path / "model")
     load()
     without(tmp_path / "model", word)
-    with pytest.raises(LooptopError, match=rf"is not complete: 1 tensors are missing .*{word}"):
+    with pytest.raises(LooptopError, match=rf"is not complete: 1 tensor missing .*{word}"):
         load()
 
 
