@@ -20,6 +20,7 @@ NAMES = {
     "looptop.engine.helpers.answers": {"AnswerProcess"},
     "looptop.engine.helpers.evaluations": {"EvaluationProcess"},
     "looptop.engine.helpers.references": {"ReferenceProcess"},
+    "looptop.engine.runs.notify": {"Notifier"},
     "looptop.engine.startup.host": {"launch", "relaunch"},
     "looptop.engine.startup.run": {"start", "resume"},
     "scripts.gpu.__main__": {"Runner", "main"},
@@ -30,6 +31,7 @@ OPENS_APP = "run_test"
 """The method that opens a Textual app on a terminal in memory."""
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn"}
 """Events that Python reports when a process is started."""
+REFUSAL = "this test starts a process: mark it with pytest.mark.slow"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,11 +47,13 @@ class Guard:
 
     def __init__(self) -> None:
         self._runs = False
+        self._refused = False
         sys.addaudithook(self._refuse)
 
     def _refuse(self, event: str, arguments: object) -> None:
         if self._runs and event in STARTS:
-            raise RuntimeError("this test starts a process: mark it with pytest.mark.slow")
+            self._refused = True
+            raise RuntimeError(REFUSAL)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Generator[None, object, object]:
@@ -59,6 +63,15 @@ class Guard:
             return (yield)
         finally:
             self._runs = False
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self) -> Generator[None, object, object]:
+        """Fails a test whose own code did not hear of the refusal, as where a thread of it starts the process."""
+        self._refused = False
+        result = yield
+        if self._refused:
+            raise RuntimeError(REFUSAL)
+        return result
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -99,7 +112,8 @@ def globals_of(function: FunctionType) -> Iterable[object]:
             value = function.__globals__[name]
             yield value
             if isinstance(value, ModuleType):
-                yield from (getattr(value, other, None) for other in function.__code__.co_names)
+                # Not by `getattr`, which has some libraries load what they only offer.
+                yield from (vars(value).get(other) for other in function.__code__.co_names)
 
 
 def names_in(code: CodeType) -> Iterator[str]:

@@ -53,7 +53,6 @@ def test_a_runs_own_command_is_started_by_a_failure_in_an_engine_process(home: P
     assert not (tmp_path / "not-this").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("text", ["nul\0here", "half \ud83d", "caf\udce9", "x" * 200_000])
 def test_any_title_and_reason_is_passed_on(text: str, tmp_path: Path) -> None:
     folder = RunFolder.create("vqa", config())
@@ -121,7 +120,6 @@ def test_its_output_is_in_the_log_and_broken_settings_are_ignored(home: Path) ->
     assert "printed" not in folder.log.read_text()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("reason", ["a\0b", "a\ud800b", "x" * 200_000, "\0" * 5000, "é" * 100_000])
 def test_a_reason_that_is_no_valid_argument_is_shortened_and_made_safe(tmp_path: Path, reason: str) -> None:
     told = tmp_path / "told"
@@ -135,7 +133,6 @@ def test_a_reason_that_is_no_valid_argument_is_shortened_and_made_safe(tmp_path:
     assert 0 < len(line.split("|")[2]) <= 2000
 
 
-@pytest.mark.slow
 def test_a_command_that_cannot_be_started_is_reported_in_the_log(tmp_path: Path) -> None:
     (tmp_path / "about.toml").write_text(f'notify = "{"x" * 200_000}"\n')
     notifier = Notifier(tmp_path)
