@@ -10,7 +10,7 @@ import msgspec
 
 from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.files.private import open_regular
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 
 MAX_HEADER_BYTES = 100_000_000
 """As in safetensors itself."""
@@ -39,7 +39,7 @@ def check_tensors(file: Path) -> None:
     tensors, begin = _tensors(file)
     end = begin + max((tensor.data_offsets[1] for tensor in tensors.values()), default=0)
     if (size := file.stat().st_size) < end:
-        raise _damaged(file, f"it ends after {size:,} of {end:,} bytes")
+        raise _damaged(file, f"it ends after {size:,} of {counted(end, 'byte')}")
 
 
 def _tensors(file: Path) -> tuple[dict[str, _Tensor], int]:
