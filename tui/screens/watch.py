@@ -64,6 +64,7 @@ class WatchLoop:
             wait = HURRY_SECONDS if time.monotonic() < self._hurry_until else pause
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._poked.wait(), wait)
+            await asyncio.sleep(0)  # From Python 3.12 on, wait_for may not: pokes of one moment are one read.
             self._poked.clear()
             if not self._screen.is_selected:
                 continue
