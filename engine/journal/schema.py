@@ -183,7 +183,10 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
         LooptopError: It comes from a newer looptop, or is damaged.
     """
     refuse_unsafe_journal(path)
-    if not path.is_file() or path.stat().st_size == 0:
+    try:
+        if not path.is_file() or path.stat().st_size == 0:
+            return None
+    except FileNotFoundError:  # the run was deleted meanwhile
         return None
     problem: Exception = sqlite3.OperationalError("it cannot be opened")
     # Read-only first. The journal of a killed process may need recovery, which only a writer can do. On a read-only

@@ -15,7 +15,7 @@ import pytest
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import AnswerSample, Journal, JournalWriter
 from looptop.engine.journal.records import RunState, RunSummary, accepted
-from looptop.engine.journal.schema import VERSION
+from looptop.engine.journal.schema import VERSION, open_for_reading
 from looptop.engine.machine.file_systems import is_on_network
 from looptop.engine.runs.listing import took
 from tests.support import eventually
@@ -309,3 +309,12 @@ def test_the_time_after_a_process_was_killed_does_not_count(path: Path) -> None:
     assert outline.idle == 970.0
     assert outline.started is not None and outline.ended is not None
     assert took(RunSummary("vqa-1", "vqa", RunState.FINISHED, started=10.0, ended=1020.0, idle=outline.idle)) == 40.0
+
+
+def test_a_journal_that_is_deleted_while_it_is_opened_counts_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = tmp_path / "run.db"
+    JournalWriter(db).close()
+    monkeypatch.setattr(Path, "is_file", lambda path: path.unlink() is None)
+    assert open_for_reading(db) is None
