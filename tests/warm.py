@@ -177,8 +177,15 @@ def serve() -> dict[str, Any]:
     gc.collect()
     gc.freeze()
     listener = socket.socket(fileno=os.dup(0))
+    listener.settimeout(2)
+    parent = os.getppid()
     while True:
-        channel, _ = listener.accept()
+        try:
+            channel, _ = listener.accept()
+        except TimeoutError:
+            if os.getppid() != parent:  # It was killed, and could not end this process.
+                raise SystemExit from None
+            continue
         message, files, _, _ = socket.recv_fds(channel, _MAX_REQUEST, 250)
         if message:
             request = json.loads(message)

@@ -38,7 +38,7 @@ class ModelStatus:
         if code == self.code:
             return
         now = time.monotonic()
-        if code == STARTING or (self.code in (ENDED, FAILED) and self.is_waiting):
+        if code == STARTING:
             self._start_began = now
         elif code == READY and self._start_began is not None:
             self._kept.keep_start_seconds(now - self._start_began)
