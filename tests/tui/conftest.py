@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.css.query import NoMatches
 from textual.css.stylesheet import Stylesheet
 
 from looptop.engine.encoding import encode_json
@@ -32,7 +33,7 @@ async def until(pilot: Any, holds: Callable[[], object], limit: float = 20.0) ->
         try:
             if holds():
                 return
-        except LookupError:
+        except (LookupError, NoMatches):  # not yet in a list, or on the screen
             pass
         if time.monotonic() > end:
             raise AssertionError(f"still not so after {limit} s; the screen:\n{shown(pilot.app)}")
