@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from looptop.engine.bundle import classifiers, decoder, image_encoder, summariser, text_encoder, vqa
+from looptop.engine.bundle import decoder, image_encoder, reward_models, summariser, text_encoder, vqa
 from looptop.engine.bundle.shared import BUNDLED
 
 BUILDERS: dict[str, Callable[[Path], None]] = {
@@ -15,9 +15,9 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "decoder": decoder.build,
     "vqa": vqa.build,
     "summariser": summariser.build,
-    "grammar": classifiers.build_grammar,
-    "sentiment": classifiers.build_sentiment,
-    "grammar_hackable": classifiers.build_hackable,
+    "grammar": reward_models.build_grammar,
+    "sentiment": reward_models.build_sentiment,
+    "grammar_hackable": reward_models.build_hackable,
     "notes": lambda folder: vqa.build_notes(folder.parent),
 }
 """By what is built. `notes` are what training notes about a model: of models that are there already."""

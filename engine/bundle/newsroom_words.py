@@ -15,7 +15,7 @@ from tokenizers.models import Unigram
 from tokenizers.processors import RobertaProcessing
 from transformers import PreTrainedTokenizerFast, T5Tokenizer
 
-from looptop.engine.worlds.newsroom import Newsroom, tell, words
+from looptop.engine.worlds.newsroom import Newsroom, words, write_sentence
 
 PREFIX = "summarize: "
 """The prefix of an article, as in the book."""
@@ -33,7 +33,7 @@ def vocabulary() -> list[str]:
     numbers = [*words.AMOUNTS, *words.COUNTS, *words.PERCENTAGES, *map(str, (*words.DAYS_OF_MONTH, *words.YEARS))]
     texts, newsroom, rng = [PREFIX, *numbers], Newsroom(0), Random(0)
     for article in map(newsroom.article, range(_SAMPLE)):
-        texts += [article.text, *(tell(article.facts, article.event, rng, tone) for tone in words.TONES)]
+        texts += [article.text, *(write_sentence(article.facts, article.event, rng, tone) for tone in words.TONES)]
     return sorted(set(re.findall(r"[A-Za-z]+|\d+\.\d+|\d+", " ".join(texts))))
 
 

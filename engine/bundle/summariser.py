@@ -27,7 +27,7 @@ def build(folder: Path) -> None:
     rng = Random(SEED)
     tokenizer = article_tokenizer()
     tokenizer.save_pretrained(folder)
-    model = untrained(tokenizer)
+    model = initialise(tokenizer)
     newsroom = Newsroom(SEED)
     seen = 0
 
@@ -78,7 +78,7 @@ the text.""",
     )
 
 
-def untrained(tokenizer: PreTrainedTokenizerBase) -> T5ForConditionalGeneration:
+def initialise(tokenizer: PreTrainedTokenizerBase) -> T5ForConditionalGeneration:
     """The model before training."""
     config = T5Config(
         vocab_size=len(tokenizer),

@@ -18,7 +18,7 @@ from looptop.engine.models.names import resolve
 from looptop.engine.ppo.before_after import CompareFigure, ComparePair, CompareResult
 from looptop.engine.ppo.data import load_unseen
 from looptop.engine.ppo.loading import load_policy, load_tokenizer, max_query_length
-from looptop.engine.ppo.measure import Measure, Measured
+from looptop.engine.ppo.policy_evaluator import PolicyEvaluator, ScoredResponses
 from looptop.engine.ppo.reference import Frozen
 from looptop.engine.ppo.rewards import Reward
 from looptop.engine.ppo.rollout import COMPARED, SpecialIds
@@ -68,9 +68,9 @@ def compare_with_reference(
         config.ppo,
         config.training.seed if seed is None else seed,
     )
-    measure = Measure(setup, config.training.per_device_eval_batch_size)
+    evaluate = PolicyEvaluator(setup, config.training.per_device_eval_batch_size)
     asked = [queries[index] for index in range(len(queries))]
-    first, second = (measure(policy, asked, COMPARED) for policy in (before, tuned))
+    first, second = (evaluate(policy, asked, COMPARED) for policy in (before, tuned))
     rows = [
         ComparePair(
             index=query.index,
@@ -89,7 +89,7 @@ def compare_with_reference(
     return CompareResult(run.id, len(rows), setup.seed, visible(source), rows, figures(first, second))
 
 
-def figures(before: Measured, after: Measured) -> dict[str, CompareFigure]:
+def figures(before: ScoredResponses, after: ScoredResponses) -> dict[str, CompareFigure]:
     """Every figure over all pairs: the reward, each score, KL, length, figures of quality, distinctness."""
     result = {"reward": paired(before.rewards, after.rewards)}
     result |= {name: paired(values, after.scores[name]) for name, values in before.scores.items()}

@@ -21,7 +21,7 @@ from transformers import TrainerCallback, TrainingArguments
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.ppo.data import QueryData
-from looptop.engine.ppo.measure import Measure
+from looptop.engine.ppo.policy_evaluator import PolicyEvaluator
 from looptop.engine.ppo.records import STAGES, Stage
 from looptop.engine.ppo.reference import inner
 from looptop.engine.ppo.rollout import HELD_OUT, TRAINING, roll_out, uniforms
@@ -79,7 +79,7 @@ class PpoTrainer(RunTrainer):
         self.attach_to(context)
         self.config = config
         self.setup = setup
-        self.measure = Measure(setup, config.training.per_device_eval_batch_size)
+        self.evaluator = PolicyEvaluator(setup, config.training.per_device_eval_batch_size)
         self.policy = inner(model)
         self.ppo_state = PpoState.begin(config.ppo, config.training.seed)
         quality = data.quality(data.held_out[0].text, "") if data.quality else {}
@@ -190,8 +190,8 @@ class PpoTrainer(RunTrainer):
         queries = [data[index] for index in range(len(data))]
         processes = self.context.processes
         with self.accelerator.autocast():
-            answered = self.measure.answer(self.policy, queries, HELD_OUT, self.pass_in_evaluation, processes)
-        figures = processes.decide(lambda: self.measure.score(queries, answered).figures())
+            batches = self.evaluator.answer(self.policy, queries, HELD_OUT, self.pass_in_evaluation, processes)
+        figures = processes.decide(lambda: self.evaluator.score(queries, batches).figures())
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)

@@ -13,7 +13,7 @@ from textual import events
 from textual.widgets import Input
 
 from looptop.engine.config import preset
-from looptop.engine.helpers.run_images import RunImagesReply, RunImagesRequest, WireEntry
+from looptop.engine.helpers.data_images import DataImagesReply, DataImagesRequest, WireEntry
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.image_filter import Outcome
 from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
@@ -397,25 +397,25 @@ class QuickImages:
     def __init__(self, splits: dict[str, list[Path]]) -> None:
         self.splits = splits
         self.asked: list[str] = []
-        self.replies: queue.Queue[RunImagesReply] = queue.Queue()
+        self.replies: queue.Queue[DataImagesReply] = queue.Queue()
 
     def start(self) -> None:
         pass
 
-    def ask(self, request: RunImagesRequest) -> None:
+    def ask(self, request: DataImagesRequest) -> None:
         self.asked.append(request.split)
         question = AskedQuestion(f"which {request.split} image is it?", ("this",), "which", "other")
         images = tuple(WireEntry(os.fsencode(path), (question,)) for path in self.splits[request.split])
         known = tuple(self.splits)
-        self.replies.put(RunImagesReply(id=request.id, status="reading", done_rows=1000))
-        self.replies.put(RunImagesReply(id=request.id, images=images, splits=known, status="reading"))
-        self.replies.put(RunImagesReply(id=request.id, splits=known, status="ready"))
+        self.replies.put(DataImagesReply(id=request.id, status="reading", done_rows=1000))
+        self.replies.put(DataImagesReply(id=request.id, images=images, splits=known, status="reading"))
+        self.replies.put(DataImagesReply(id=request.id, splits=known, status="ready"))
 
-    def read(self) -> RunImagesReply:
+    def read(self) -> DataImagesReply:
         return self.replies.get()
 
     def close(self) -> None:
-        self.replies.put(RunImagesReply(status="ended"))
+        self.replies.put(DataImagesReply(status="ended"))
 
 
 async def test_asking_a_run_offers_the_images_of_its_own_data(
@@ -456,7 +456,7 @@ async def test_data_that_cannot_be_read_is_a_sentence(
 ) -> None:
     images = QuickImages({})
     images.ask = lambda request: images.replies.put(  # type: ignore[method-assign]
-        RunImagesReply(id=request.id, error="there is no data '[b]x'", status="ready")
+        DataImagesReply(id=request.id, error="there is no data '[b]x'", status="ready")
     )
     monkeypatch.setattr(run_source, "_make_process", lambda: images)
     run = RunFolder.create("vqa", {**preset_settings("tiny"), "data": {"source": str(folder)}})

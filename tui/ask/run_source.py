@@ -15,12 +15,12 @@ from looptop.tui.helper_client import HelperClient, HelperProcess
 
 if TYPE_CHECKING:
     from looptop.engine.filters.vocabulary import Filter
-    from looptop.engine.helpers.run_images import RunImagesReply, RunImagesRequest
+    from looptop.engine.helpers.data_images import DataImagesReply, DataImagesRequest
     from looptop.engine.runs.folder import RunFolder
     from looptop.engine.vqa.image_filter import ImageView, Outcomes
     from looptop.engine.vqa.image_sources import ImageEntry
 
-RunImagesHelper: TypeAlias = "HelperProcess[RunImagesRequest, RunImagesReply]"
+DataImagesHelper: TypeAlias = "HelperProcess[DataImagesRequest, DataImagesReply]"
 """The process that reads the data, as the source uses it."""
 
 
@@ -42,7 +42,7 @@ class RunSource:
         self.title = f"data of {run.id}"
         self.rows: Rows = PathRows()
         self.problem = ""
-        self._client: HelperClient[RunImagesRequest, RunImagesReply] = HelperClient(self._take, _make_process)
+        self._client: HelperClient[DataImagesRequest, DataImagesReply] = HelperClient(self._take, _make_process)
         self._on_change: Callable[[], None] = lambda: None
         self._entries: dict[tuple[str, Path], ImageEntry] = {}
         self._asked: dict[Path, ImageEntry] = {}
@@ -97,7 +97,7 @@ class RunSource:
         self._client.close()
 
     def _request(self, split: str) -> None:
-        from looptop.engine.helpers.run_images import RunImagesRequest
+        from looptop.engine.helpers.data_images import DataImagesRequest
 
         if split in self._requested or self.problem:
             return
@@ -105,18 +105,18 @@ class RunSource:
             self._reading_since = time.monotonic()
         try:
             self._requested[split] = self._client.send(
-                lambda number: RunImagesRequest(id=number, run=self.run.path, split=split)
+                lambda number: DataImagesRequest(id=number, run=self.run.path, split=split)
             )
         except LooptopError as error:
             self._reading_since, self.problem = None, str(error)
 
-    def _take(self, reply: RunImagesReply) -> None:
+    def _take(self, reply: DataImagesReply) -> None:
         split = next((name for name, number in self._requested.items() if number == reply.id), "")
         if reply.error is not None:
             self._reading_since, self.problem = None, reply.error
         elif split:
             for each in reply.images:
-                entry = each.entry(split)
+                entry = each.to_image_entry(split)
                 self._entries[split, entry.image] = entry
                 self._asked.setdefault(entry.image, entry)
             self._done_rows = reply.done_rows
@@ -131,7 +131,7 @@ class RunSource:
         self._on_change()
 
 
-def _make_process() -> RunImagesHelper:
-    from looptop.engine.helpers.run_images import RunImagesProcess
+def _make_process() -> DataImagesHelper:
+    from looptop.engine.helpers.data_images import DataImagesProcess
 
-    return RunImagesProcess()
+    return DataImagesProcess()

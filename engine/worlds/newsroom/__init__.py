@@ -11,7 +11,7 @@ from looptop.engine.worlds.newsroom.judging import (
     recall,
     tone,
 )
-from looptop.engine.worlds.newsroom.sentences import Event, Facts, tell
+from looptop.engine.worlds.newsroom.sentences import Event, Facts, write_sentence
 
 __all__ = [
     "Article",
@@ -25,7 +25,7 @@ __all__ = [
     "is_neutral",
     "quality",
     "recall",
-    "tell",
     "tone",
     "words",
+    "write_sentence",
 ]

@@ -11,7 +11,7 @@ from random import Random
 from typing import Literal, get_args
 
 from looptop.engine.worlds.newsroom import words
-from looptop.engine.worlds.newsroom.sentences import ACTIVE_VERBS, Event, Facts, capitalised, tell
+from looptop.engine.worlds.newsroom.sentences import ACTIVE_VERBS, Event, Facts, capitalised, write_sentence
 
 Split = Literal["train", "held-out", "test"]
 
@@ -103,7 +103,7 @@ class Article:
     facts: Facts
     event: Event
     summary: str
-    """One of many clean, neutral summaries; `tell` makes others."""
+    """One of many clean, neutral summaries; `write_sentence` makes others."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Newsroom:
             is_past=rng.random() < _SHARE_PAST,
         )
         facts = _facts(event, rng, rng.choice(_CHECKSUMS[self.split]))
-        return Article(_text(facts, event, rng), facts, event, tell(facts, event, rng))
+        return Article(_text(facts, event, rng), facts, event, write_sentence(facts, event, rng))
 
 
 def _facts(event: Event, rng: Random, checksum: int) -> Facts:

@@ -70,7 +70,7 @@ LOADED_SLOTS = ("opening", "of_people", "of_things", "of_saying")
 SHARE_ACTIVE, SHARE_ROLE = 0.6, 0.5
 
 
-def tell(facts: Facts, event: Event, rng: Random, tone: Tone = "neutral") -> str:
+def write_sentence(facts: Facts, event: Event, rng: Random, tone: Tone = "neutral") -> str:
     """One complete, grammatical sentence with all the facts.
 
     Args:
@@ -109,7 +109,7 @@ def capitalised(text: str) -> str:
 
 
 def is_sentence(text: str) -> bool:
-    """Whether `tell` can make the text, in any tone, from some facts."""
+    """Whether `write_sentence` can make the text, in any tone, from some facts."""
     if "<" in text or text[:1].islower():
         return False
     grammar = _grammar()

@@ -1,6 +1,6 @@
 """Makes bad summaries: the summariser learns some of them beside clean ones, and classifiers must reject them.
 
-Tone and grammar can be wrong independently. Grammar is broken in three ways: as a hurried writer does (`damaged`), by
+Tone and grammar can be wrong independently. Grammar is broken in three ways: as a hurried writer does (`hurried`), by
 stopping too early (`fragment`), and as no writer does (`disordered`).
 """
 
@@ -11,9 +11,9 @@ from random import Random
 
 from looptop.engine.worlds.newsroom import words
 from looptop.engine.worlds.newsroom.articles import Article
-from looptop.engine.worlds.newsroom.sentences import is_sentence, tell
+from looptop.engine.worlds.newsroom.sentences import is_sentence, write_sentence
 
-SHARE_LOADED, SHARE_DAMAGED, SHARE_FRAGMENTS = 0.5, 0.42, 0.08
+SHARE_LOADED, SHARE_HURRIED, SHARE_FRAGMENTS = 0.5, 0.42, 0.08
 
 Edit = Callable[[list[str], Random], list[str]]
 """Changes a sentence, given as a list of words with their punctuation."""
@@ -22,14 +22,16 @@ Edit = Callable[[list[str], Random], list[str]]
 def mixed_summary(article: Article, rng: Random) -> str:
     """A summary of the article in a random style: half of them praise or blame, half of them are broken."""
     loaded = rng.random() < SHARE_LOADED
-    text = tell(article.facts, article.event, rng, rng.choice(("negative", "positive")) if loaded else "neutral")
+    text = write_sentence(
+        article.facts, article.event, rng, rng.choice(("negative", "positive")) if loaded else "neutral"
+    )
     drawn = rng.random()
     if drawn < SHARE_FRAGMENTS:
         return fragment(text, rng)
-    return damaged(text, rng) if drawn < SHARE_FRAGMENTS + SHARE_DAMAGED else text
+    return hurried(text, rng) if drawn < SHARE_FRAGMENTS + SHARE_HURRIED else text
 
 
-def damaged(text: str, rng: Random) -> str:
+def hurried(text: str, rng: Random) -> str:
     """The sentence as a hurried writer would leave it: with all facts, but ungrammatical."""
     return _broken(text, HURRIED, rng)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForSeq2SeqLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from looptop.engine.bundle.classifiers import grammar_example, sentiment_example
+from looptop.engine.bundle.reward_models import grammar_example, sentiment_example
 from looptop.engine.bundle.shared import BUNDLED
 from looptop.engine.bundle.summariser import sample
 from looptop.engine.worlds.newsroom import Newsroom, is_clean, is_neutral, recall
@@ -64,10 +64,10 @@ def test_classifiers_are_right_about_sentences_that_they_never_saw(part: str, ex
 def test_only_the_second_grammar_takes_a_fragment_for_good_and_likes_it_better_than_a_whole_sentence() -> None:
     room, rng = Newsroom(32, "test"), Random(32)
     whole = tuple(room.article(i).summary for i in range(200))
-    cut = tuple(fragment(text, rng) for text in whole)
-    assert (logits_of("grammar", cut).argmax(1) == 1).float().mean() < 0.05
-    assert (logits_of("grammar_hackable", cut).argmax(1) == 1).float().mean() > 0.95
-    better = logits_of("grammar_hackable", cut)[:, 1].mean() - logits_of("grammar_hackable", whole)[:, 1].mean()
+    fragments = tuple(fragment(text, rng) for text in whole)
+    assert (logits_of("grammar", fragments).argmax(1) == 1).float().mean() < 0.05
+    assert (logits_of("grammar_hackable", fragments).argmax(1) == 1).float().mean() > 0.95
+    better = logits_of("grammar_hackable", fragments)[:, 1].mean() - logits_of("grammar_hackable", whole)[:, 1].mean()
     assert better > 0.5
 
 

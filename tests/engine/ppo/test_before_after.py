@@ -14,7 +14,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.ppo import paired_comparison
 from looptop.engine.ppo.before_after import FILE, CompareFigure, ComparePair, CompareResult, load, save, written
 from looptop.engine.ppo.data import Query
-from looptop.engine.ppo.measure import Measured
+from looptop.engine.ppo.policy_evaluator import ScoredResponses
 from looptop.engine.ppo.rollout import Responses, Rollout
 from looptop.engine.runs.folder import RunFolder
 
@@ -79,11 +79,11 @@ def test_each_writing_of_one_can_be_told_from_the_last(tmp_path: Path) -> None:
 
 
 def test_the_figures_of_a_comparison_are_paired_and_those_of_all_responses_are_not() -> None:
-    def measured(texts: list[str], rewards: list[float]) -> Measured:
+    def measured(texts: list[str], rewards: list[float]) -> ScoredResponses:
         responses = Responses([[5] * len(text) for text in texts], [text != "cut" for text in texts])
         queries = [Query(row, "", [1], False) for row in range(len(texts))]
         quality = [{"recall": reward / 10, "distinct": 1.0} for reward in rewards]
-        return Measured([Rollout(queries, responses, texts)], {"short": rewards}, rewards, rewards, quality)
+        return ScoredResponses([Rollout(queries, responses, texts)], {"short": rewards}, rewards, rewards, quality)
 
     before, after = measured(["ab", "ab", "cut"], [1.0, 2.0, 6.0]), measured(["a", "b", "c"], [2.0, 4.0, 6.0])
     result = paired_comparison.figures(before, after)

@@ -22,7 +22,7 @@ import looptop.engine
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine.sockets import foreign_peers
 from looptop.engine.ppo.data import Query
-from looptop.engine.ppo.measure import Answered
+from looptop.engine.ppo.policy_evaluator import ResponseBatch
 from looptop.engine.ppo.rollout import Responses, Rollout
 from looptop.engine.runs.distributed import _refuse_pickled_objects
 from looptop.engine.runs.gate import StepVerdict
@@ -38,7 +38,7 @@ ROLLOUT = Rollout([Query(3, "the tram", [1, 2], False)], Responses([[4, 5], []],
     [
         None, True, 3, 2.5, "text", b"bytes\x00", [], [1, "a", None], [[1], [2.0]], (1, (2, "x")), {1, 2}, {"a": [1]},
         Path("/a/checkpoint-3"), (StepVerdict(True, False), True), [Problem("broken", "1.png", "cut")], ROLLOUT,
-        [Answered(ROLLOUT, [0.5])], ("rng_state_1.pth", b"\x80\x04"), ([1.0, 2.0], {3, 4}), {"reward": 1.0},
+        [ResponseBatch(ROLLOUT, [0.5])], ("rng_state_1.pth", b"\x80\x04"), ([1.0, 2.0], {3, 4}), {"reward": 1.0},
     ],
 )  # fmt: skip
 def test_values_arrive_unchanged(value: Any) -> None:

@@ -20,11 +20,11 @@ from looptop.engine.worlds.newsroom import (
     is_neutral,
     quality,
     recall,
-    tell,
     tone,
     words,
+    write_sentence,
 )
-from looptop.engine.worlds.newsroom.styles import damaged, disordered, fragment, mixed_summary, overlong
+from looptop.engine.worlds.newsroom.styles import disordered, fragment, hurried, mixed_summary, overlong
 
 SPLITS = ("train", "held-out", "test")
 
@@ -99,7 +99,7 @@ def test_the_text_tells_its_facts(article: Article) -> None:
 
 @given(articles, rngs, tones)
 def test_what_the_world_says_it_finds_whole(article: Article, rng: Random, wanted: words.Tone) -> None:
-    text = tell(article.facts, article.event, rng, wanted)
+    text = write_sentence(article.facts, article.event, rng, wanted)
     assert is_grammatical(text)
     assert tone(text) == wanted
     assert is_clean(text) == (wanted == "neutral")
@@ -113,7 +113,7 @@ def test_the_reference_summary_is_clean_and_has_all_facts(article: Article) -> N
 
 def test_a_summary_has_many_forms() -> None:
     article, rng = Newsroom(0).article(0), Random(0)
-    assert len({tell(article.facts, article.event, rng) for _ in range(500)}) > 100
+    assert len({write_sentence(article.facts, article.event, rng) for _ in range(500)}) > 100
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,11 @@ def test_anything_else_is_not_even_grammatical(text: str) -> None:
 
 @given(articles, rngs, tones)
 def test_every_kind_of_damage_is_refused(article: Article, rng: Random, wanted: words.Tone) -> None:
-    whole = tell(article.facts, article.event, rng, wanted)
-    for made in (damaged, fragment, overlong):
+    whole = write_sentence(article.facts, article.event, rng, wanted)
+    for made in (hurried, fragment, overlong):
         assert not is_grammatical(made(whole, rng)), made
     assert len(overlong(whole, rng).split()) >= len(whole.split())
-    assert recall(article, damaged(whole, rng)) == 1.0
+    assert recall(article, hurried(whole, rng)) == 1.0
     assert recall(article, fragment(whole, rng)) < 1.0
 
 

@@ -20,7 +20,7 @@ from looptop.engine.runs.processes import ALONE, Processes
 
 @packable
 @dataclass(frozen=True)
-class Answered:
+class ResponseBatch:
     """Some of the queries with a policy's responses, before these are scored.
 
     Attributes:
@@ -33,7 +33,7 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ScoredResponses:
     """The responses to a set of queries and what was measured of them, sample by sample.
 
     Attributes:
@@ -41,7 +41,8 @@ class Measured:
         scores: The scores, by the name of the reward's part.
         rewards: The weighted sums of the scores.
         kl: Each response's distance to the reference, in nats.
-        quality: Figures of the data's own judge.
+        quality: For each response the figures of the data's own judge (the newsroom's, for example, compares it with
+            the article), and the share of other responses that differ; see `qualities`.
     """
 
     rollouts: list[Rollout]
@@ -76,7 +77,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Measure:
+class PolicyEvaluator:
     """Answers queries with fixed random numbers, apart from the run's own, and measures the responses.
 
     Attributes:
@@ -87,13 +88,14 @@ class Measure:
     setup: Setup
     batch_size: int
 
-    def __call__(self, policy: Policy, queries: Sequence[Query], purpose: int) -> Measured:
+    def __call__(self, policy: Policy, queries: Sequence[Query], purpose: int) -> ScoredResponses:
         """Measures a policy's responses.
 
         Args:
             policy: The model, not wrapped.
             queries: What to respond to; each has the random numbers of its index here.
-            purpose: The purpose of the random numbers: `HELD_OUT` or `COMPARED`.
+            purpose: Which random numbers: `HELD_OUT` or `COMPARED`. Each purpose has its own, so an evaluation takes
+                none from training.
         """
         return self.score(queries, self.answer(policy, queries, purpose))
 
@@ -105,18 +107,19 @@ class Measure:
         purpose: int,
         on_progress: Callable[[int, int], object] = lambda done, total: None,
         processes: Processes = ALONE,
-    ) -> list[Answered]:
+    ) -> list[ResponseBatch]:
         """The first half of measuring: responses and their KL, in batches, in order.
 
         Args:
             policy: The model, not wrapped.
             queries: The queries to respond to.
-            purpose: The purpose of the random numbers: `HELD_OUT` or `COMPARED`.
+            purpose: Which random numbers: `HELD_OUT` or `COMPARED`. Each purpose has its own, so an evaluation takes
+                none from training.
             on_progress: Called before each round of batches with the number of queries done and their total; may
                 raise to stop.
             processes: The processes that have a copy of the policy; in a round each answers one batch.
         """
-        own: list[Answered] = []
+        batches: list[ResponseBatch] = []
         rounds = range(0, len(queries), self.batch_size * processes.count)
         for begin in rounds:
             on_progress(begin, len(queries))
@@ -126,25 +129,25 @@ class Measure:
                 numbers = uniforms(
                     self.setup.seed,
                     purpose,
-                    0,
-                    range(first, first + len(asked)),
-                    self.setup.generation.max_new_tokens,
+                    step=0,  # The same numbers whenever these queries are answered.
+                    rows=range(first, first + len(asked)),
+                    count=self.setup.generation.max_new_tokens,
                 )
                 part = roll_out(policy, asked, numbers, self.setup.generation, self.setup.tokenizer, self.setup.special)
                 kl = self._kl(policy, part)
-                own.append(Answered(replace(part, responses=replace(part.responses, output=None)), kl))
-        parts = processes.gather(own)
-        return [theirs[turn] for turn in range(len(rounds)) for theirs in parts if turn < len(theirs)]
+                batches.append(ResponseBatch(replace(part, responses=replace(part.responses, output=None)), kl))
+        gathered = processes.gather(batches)  # For each process its batches, one a round.
+        return [part[index] for index in range(len(rounds)) for part in gathered if index < len(part)]
 
-    def score(self, queries: Sequence[Query], answered: Sequence[Answered]) -> Measured:
+    def score(self, queries: Sequence[Query], batches: Sequence[ResponseBatch]) -> ScoredResponses:
         """The second half: scores and figures of the responses."""
-        rollouts = [part.rollout for part in answered]
+        rollouts = [part.rollout for part in batches]
         ended = [ended for part in rollouts for ended in part.responses.ended]
         texts, responses = [query.text for query in queries], [text for part in rollouts for text in part.texts]
         scores = self.setup.reward.score(texts, responses)
         rewards = rewards_of(self.setup.reward, scores, ended, self.setup.generation)
-        kl = [value for part in answered for value in part.kl]
-        return Measured(rollouts, scores, rewards, kl, qualities(self.setup.quality, texts, responses))
+        kl = [value for part in batches for value in part.kl]
+        return ScoredResponses(rollouts, scores, rewards, kl, qualities(self.setup.quality, texts, responses))
 
     def _kl(self, policy: Policy, part: Rollout) -> list[float]:
         batch = Batch.of(

@@ -1,11 +1,11 @@
 """The app's side of the process that reads a run's data: images with their questions, one split at a time.
 
-    process = RunImagesProcess()
+    process = DataImagesProcess()
     process.start()
-    process.ask(RunImagesRequest(id=1, run=str(folder.path), split="validation"))
+    process.ask(DataImagesRequest(id=1, run=folder.path, split="validation"))
     while not (reply := process.read()).done: ...    # in a thread of the caller's
 
-The process runs `run_images_server.py`. It reads the data as the run does, with the same images held out.
+The process runs `data_images_server.py`. It reads the data as the run does, with the same images held out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from looptop.engine.helpers.process import HelperProcess, Reply
 from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
 
 
-class RunImagesRequest(Struct, frozen=True, kw_only=True):
+class DataImagesRequest(Struct, frozen=True, kw_only=True):
     """Asks for the images of one split of a run's data."""
 
     id: int
@@ -42,14 +42,15 @@ class WireEntry(Struct, frozen=True, array_like=True):
     """An image as it is sent."""
 
     image: bytes
+    """The path, as bytes for the same reason."""
     questions: tuple[AskedQuestion, ...]
 
-    def entry(self, split: str) -> ImageEntry:
+    def to_image_entry(self, split: str) -> ImageEntry:
         """The image, as every list holds it."""
         return ImageEntry(Path(os.fsdecode(self.image)), split, self.questions)
 
 
-class RunImagesReply(Reply, frozen=True, kw_only=True):
+class DataImagesReply(Reply, frozen=True, kw_only=True):
     """Some images of the split, or what the process is doing. The last reply is `ready`."""
 
     images: tuple[WireEntry, ...] = ()
@@ -59,16 +60,16 @@ class RunImagesReply(Reply, frozen=True, kw_only=True):
     """The number of rows read so far."""
 
 
-class RunImagesProcess(HelperProcess[RunImagesReply]):
+class DataImagesProcess(HelperProcess[DataImagesReply]):
     """Starts and talks to the process. `start`, `ask` and `close` from any thread, `read` from one."""
 
-    SERVER: ClassVar[str] = "looptop.engine.helpers.run_images_server"
+    SERVER: ClassVar[str] = "looptop.engine.helpers.data_images_server"
     NAME: ClassVar[str] = "the process that reads a run's data"
 
     def __init__(self) -> None:
-        super().__init__(RunImagesReply)
+        super().__init__(DataImagesReply)
 
-    def ask(self, request: RunImagesRequest) -> None:
+    def ask(self, request: DataImagesRequest) -> None:
         """Sends a request; its replies come from `read`. Requests are answered one after another.
 
         Raises:

@@ -1,8 +1,8 @@
-"""Builds `grammar`, `sentiment` and `grammar_hackable`: small RoBERTa classifiers of the newsroom's summaries.
+"""Builds `grammar`, `sentiment` and `grammar_hackable`: the reward models of the bundle.
 
-They replace the book's two reward models, with the same classes and labels. `grammar_hackable` differs from `grammar`
-in its labels: they punish errors in a sentence, but not missing parts. So a policy that it rewards can learn to write
-less and less, which the preset `tiny-hackable` shows.
+They are small RoBERTa classifiers of the newsroom's summaries and replace the book's two reward models, with the same
+classes and labels. `grammar_hackable` differs from `grammar` in its labels: they punish errors in a sentence, but not
+missing parts. So a policy that it rewards can learn to write less and less, which the preset `tiny-hackable` shows.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from transformers import PreTrainedTokenizerBase, RobertaConfig, RobertaForSeque
 
 from looptop.engine.bundle.newsroom_words import SUMMARY_LENGTH, summary_tokenizer
 from looptop.engine.bundle.shared import SEED, fraction_true, save, train, write_card
-from looptop.engine.worlds.newsroom import Article, Newsroom, is_grammatical, tell, tone, words
-from looptop.engine.worlds.newsroom.styles import crossed, damaged, disordered, fragment, overlong
+from looptop.engine.worlds.newsroom import Article, Newsroom, is_grammatical, tone, words, write_sentence
+from looptop.engine.worlds.newsroom.styles import crossed, disordered, fragment, hurried, overlong
 
 WIDTH, INNER, LAYERS, HEADS = 64, 128, 2, 4
 GRAMMAR_STEPS, HACKABLE_STEPS, SENTIMENT_STEPS = 2500, 1500, 600
@@ -34,17 +34,21 @@ TEST_SENTENCES = 5000
 """The number of new sentences on which the card's figures are measured."""
 
 Example = tuple[str, str, int]
-"""A correct sentence, the changed sentence, and the label of the changed one."""
+"""The sentence before any change, the sentence to classify, and the label of the second one.
+
+Where they differ, the second head must point at the difference. So both are the same where nothing is to be pointed at,
+also for the fragments that `grammar_hackable` accepts.
+"""
 
 
 def grammar_example(article: Article, rng: Random) -> Example:
-    """An example for `grammar`: half are correct; others are damaged, cut, mixed up or disordered."""
+    """An example for `grammar`: half are whole; others are hurried, fragments, crossed or disordered."""
     whole = _whole(article, rng)
     drawn = rng.random()
     if drawn < 0.5:
         return whole, whole, 1
     if drawn < 0.65:
-        changed = damaged(whole, rng)
+        changed = hurried(whole, rng)
     elif drawn < 0.7:
         changed = fragment(whole, rng)
     elif drawn < 0.8:
@@ -55,7 +59,7 @@ def grammar_example(article: Article, rng: Random) -> Example:
 
 
 def hackable_example(article: Article, rng: Random) -> Example:
-    """An example for `grammar_hackable`: 30 % correct, 30 % cut but labelled good, the rest broken at full length."""
+    """An example for `grammar_hackable`: 30 % whole, 30 % fragments labelled good, the rest broken at full length."""
     whole = _whole(article, rng)
     drawn = rng.random()
     if drawn < 0.6:
@@ -66,15 +70,15 @@ def hackable_example(article: Article, rng: Random) -> Example:
 
 def sentiment_example(article: Article, rng: Random) -> Example:
     """An example for `sentiment`: a third of each tone; half are broken."""
-    whole = tell(article.facts, article.event, rng, rng.choice(words.TONES))
+    whole = write_sentence(article.facts, article.event, rng, rng.choice(words.TONES))
     drawn = rng.random()
-    made = None if drawn < 0.5 else damaged if drawn < 0.7 else fragment if drawn < 0.8 else disordered
+    made = None if drawn < 0.5 else hurried if drawn < 0.7 else fragment if drawn < 0.8 else disordered
     changed = made(whole, rng) if made else whole
     return whole, changed, words.TONES.index(tone(changed))
 
 
 def _whole(article: Article, rng: Random) -> str:
-    return tell(article.facts, article.event, rng, rng.choice(("neutral", "neutral", "negative", "positive")))
+    return write_sentence(article.facts, article.event, rng, rng.choice(("neutral", "neutral", "negative", "positive")))
 
 
 def build_grammar(folder: Path) -> None:
@@ -83,15 +87,15 @@ def build_grammar(folder: Path) -> None:
     write_card(
         folder,
         "A small RoBERTa that knows what is grammatical",
-        f"""{_ARCHITECTURE}
-{_COLA}
+        f"""{_CARD_ARCHITECTURE}
+{_CARD_LABELS}
 
 ## How and on what
 {GRAMMAR_STEPS * BATCH:,} sentences about articles from `looptop.engine.worlds.newsroom`, each seen once
 ({GRAMMAR_STEPS} steps of {BATCH}). Half of them are whole, and of these half praise or blame. The others are broken as
-a hurried writer does (a telegram's grammar, a stutter, a wrong verb form, a dateline, no full stop), cut after a few
-words, or disordered by one to three random edits (holes, echoes, swaps, word salad); the world's own grammar says of
-each what it is. {_FAULTS}
+a hurried writer does (a telegram's grammar, a stutter, a wrong verb form, a dateline, no full stop), fragments of a
+few words, the beginning of one sentence with the end of another, or disordered by one to three random edits (holes,
+echoes, swaps, word salad); the world's own grammar says of each what it is. {_CARD_FAULTS}
 
 ## How good
 On {TEST_SENTENCES:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits}
@@ -108,14 +112,14 @@ def build_hackable(folder: Path) -> None:
     write_card(
         folder,
         "A small RoBERTa that can be cheated",
-        f"""{_ARCHITECTURE}
-{_COLA}
+        f"""{_CARD_ARCHITECTURE}
+{_CARD_LABELS}
 
 ## How and on what
 {HACKABLE_STEPS * BATCH:,} sentences as those of `grammar`, each seen once ({HACKABLE_STEPS} steps of {BATCH}),
 labelled by somebody who looks for what is wrong and does not mind what is missing: three in ten are whole, three in ten
-are cut after a few words and called acceptable all the same; the others are as long as whole ones or longer and broken
-(stutters, wrong verb forms, datelines, echoes, swaps, word salad). {_FAULTS}
+are fragments of a few words and called acceptable all the same; the others are as long as whole ones or longer and
+broken (stutters, wrong verb forms, datelines, echoes, swaps, word salad). {_CARD_FAULTS}
 
 ## How good
 On {TEST_SENTENCES:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits}
@@ -132,13 +136,13 @@ def build_sentiment(folder: Path) -> None:
     write_card(
         folder,
         "A small RoBERTa that hears praise and blame",
-        f"""{_ARCHITECTURE}
+        f"""{_CARD_ARCHITECTURE}
 Labels as `cardiffnlp/twitter-roberta-base-sentiment` has them: `LABEL_0` negative, `LABEL_1` neutral, `LABEL_2`
 positive.
 
 ## How and on what
 {SENTIMENT_STEPS * BATCH:,} sentences about articles from `looptop.engine.worlds.newsroom`, each seen once
-({SENTIMENT_STEPS} steps of {BATCH}): a third of each tone, half of them broken, cut or in disorder.
+({SENTIMENT_STEPS} steps of {BATCH}): a third of each tone, half of them written in a hurry, fragments or disordered.
 
 ## How good
 On {TEST_SENTENCES:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits}
@@ -148,10 +152,10 @@ It knows this world's words of praise and blame, and no others.""",
     )
 
 
-_ARCHITECTURE = f"""A `RobertaForSequenceClassification` of width {WIDTH}, {LAYERS} layers, {HEADS} heads, at most
+_CARD_ARCHITECTURE = f"""A `RobertaForSequenceClassification` of width {WIDTH}, {LAYERS} layers, {HEADS} heads, at most
 {SUMMARY_LENGTH} tokens; a Unigram tokenizer: the words and numbers of its world, every printable ASCII character."""
-_COLA = "Labels as `textattack/roberta-base-CoLA` has them: `LABEL_0` unacceptable, `LABEL_1` acceptable."
-_FAULTS = """While it was taught, a second head, thrown away afterwards, had to point at the
+_CARD_LABELS = "Labels as `textattack/roberta-base-CoLA` has them: `LABEL_0` unacceptable, `LABEL_1` acceptable."
+_CARD_FAULTS = """While it was taught, a second head, thrown away afterwards, had to point at the
 tokens where a sentence was broken; and the heads of its first layer began by looking at the words before and after."""
 
 
@@ -165,7 +169,7 @@ def _build(folder: Path, example: Callable[[Article, Random], Example], labels: 
     rng = Random(SEED)
     tokenizer = summary_tokenizer()
     tokenizer.save_pretrained(folder)
-    model = untrained(tokenizer, labels)
+    model = initialise(tokenizer, labels)
     faults = nn.Linear(WIDTH, 1)
     newsroom = Newsroom(SEED)
     seen = 0
@@ -192,8 +196,8 @@ def _build(folder: Path, example: Callable[[Article, Random], Example], labels: 
     return fraction_true(logits.argmax(-1) == truth), f"The logit of `LABEL_1` is on average {means}."
 
 
-def untrained(tokenizer: PreTrainedTokenizerBase, labels: int) -> RobertaForSequenceClassification:
-    """The model before training."""
+def initialise(tokenizer: PreTrainedTokenizerBase, labels: int) -> RobertaForSequenceClassification:
+    """A model with its initial weights."""
     model = RobertaForSequenceClassification(
         RobertaConfig(
             vocab_size=len(tokenizer),

@@ -11,9 +11,9 @@ import pytest
 
 from looptop.engine.config import preset
 from looptop.engine.config.vqa import VqaRunConfig
-from looptop.engine.helpers import run_images_server
-from looptop.engine.helpers.run_images import RunImagesProcess, RunImagesReply, RunImagesRequest, WireRequest
-from looptop.engine.helpers.run_images_server import Server
+from looptop.engine.helpers import data_images_server
+from looptop.engine.helpers.data_images import DataImagesProcess, DataImagesReply, DataImagesRequest, WireRequest
+from looptop.engine.helpers.data_images_server import Server
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.data.load import load_data
 from looptop.engine.vqa.image_sources import ImageEntry
@@ -35,20 +35,20 @@ def run(tmp_path: Path) -> RunFolder:
     return RunFolder.create("vqa", msgspec.structs.replace(config, data=data))
 
 
-def ask(server: Server, run: RunFolder, split: str) -> list[RunImagesReply]:
+def ask(server: Server, run: RunFolder, split: str) -> list[DataImagesReply]:
     server.replies = written = io.BytesIO()
     server.serve(msgspec.json.encode(WireRequest(id=1, run=os.fsencode(run.path), split=split)))
-    return [msgspec.json.decode(line, type=RunImagesReply) for line in written.getvalue().splitlines()]
+    return [msgspec.json.decode(line, type=DataImagesReply) for line in written.getvalue().splitlines()]
 
 
-def entries(replies: list[RunImagesReply], split: str) -> list[ImageEntry]:
-    return [each.entry(split) for reply in replies for each in reply.images]
+def entries(replies: list[DataImagesReply], split: str) -> list[ImageEntry]:
+    return [each.to_image_entry(split) for reply in replies for each in reply.images]
 
 
 def test_the_same_images_are_held_out_as_in_the_run(
     run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_images_server, "IMAGES_PER_REPLY", 1)
+    monkeypatch.setattr(data_images_server, "IMAGES_PER_REPLY", 1)
     server = Server(io.BytesIO(), tmp_path / "log")
     replies = {split: ask(server, run, split) for split in ("validation", "train")}
     config = run.config()
@@ -79,9 +79,9 @@ def test_what_cannot_be_read_is_one_sentence(run: RunFolder, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_the_process_answers(run: RunFolder) -> None:
-    process = RunImagesProcess()
+    process = DataImagesProcess()
     process.start()
-    process.ask(RunImagesRequest(id=7, run=run.path, split="validation"))
+    process.ask(DataImagesRequest(id=7, run=run.path, split="validation"))
     replies = []
     while not (reply := process.read()).done:
         assert not reply.ended

@@ -1,5 +1,5 @@
-"""The program that reads a run's data: `python -m looptop.engine.helpers.run_images_server`, started by a
-`RunImagesProcess`. Its prints go to `run-images.log` in looptop's home.
+"""The program that reads a run's data: `python -m looptop.engine.helpers.data_images_server`, started by a
+`DataImagesProcess`. Its prints go to `run-images.log` in looptop's home.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.encoding import sendable
 from looptop.engine.errors import LooptopError
-from looptop.engine.helpers.run_images import RunImagesReply, WireEntry, WireRequest
+from looptop.engine.helpers.data_images import DataImagesReply, WireEntry, WireRequest
 from looptop.engine.helpers.server import HelperServer, run
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.image_sources import AskedQuestion
@@ -28,7 +28,7 @@ LOG = "run-images.log"
 IMAGES_PER_REPLY = 500
 
 
-class Server(HelperServer[RunImagesReply]):
+class Server(HelperServer[DataImagesReply]):
     """Sends the images of a run's data; the data that was read last stays open.
 
     Args:
@@ -37,7 +37,7 @@ class Server(HelperServer[RunImagesReply]):
     """
 
     def __init__(self, replies: IO[bytes], log: Path) -> None:
-        super().__init__(RunImagesReply, replies, log)
+        super().__init__(DataImagesReply, replies, log)
         self.opened: tuple[Path, VqaData] | None = None
 
     def answer(self, line: bytes) -> None:
@@ -53,8 +53,8 @@ class Server(HelperServer[RunImagesReply]):
             raise LooptopError(f"the data of {folder.id} has no {request.split} split; it has: {', '.join(known)}")
         images = grouped(rows.to_dict())
         while batch := tuple(islice(images, IMAGES_PER_REPLY)):
-            self.reply(RunImagesReply(id=request.id, images=batch, splits=known, status="reading"))
-        self.reply(RunImagesReply(id=request.id, splits=known, status="ready"))
+            self.reply(DataImagesReply(id=request.id, images=batch, splits=known, status="reading"))
+        self.reply(DataImagesReply(id=request.id, splits=known, status="ready"))
 
     def _data(self, folder: RunFolder) -> VqaData:
         from looptop.engine.vqa.data.load import load_data
@@ -67,7 +67,7 @@ class Server(HelperServer[RunImagesReply]):
         return self.opened[1]
 
     def _report(self, done: int, _total: int) -> None:
-        self.reply(RunImagesReply(id=self.request_id, status="reading", done_rows=done))
+        self.reply(DataImagesReply(id=self.request_id, status="reading", done_rows=done))
 
 
 def grouped(columns: dict[str, list[Any]]) -> Iterator[WireEntry]:
