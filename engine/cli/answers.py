@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from looptop.engine.cli.kept_answers import KeptAnswer, KeptAnswers
 from looptop.engine.cli.progress import Status, progress_on
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.data.problems import Problem
+from looptop.engine.vqa.data.left_out import Problem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,7 +104,7 @@ def _encode_images(answerer: Answerer, paths: Sequence[str]) -> tuple[Tensor, di
     errors: dict[str, LooptopError] = {}
 
     def on_problem(problem: Problem) -> None:
-        errors[problem.name] = LooptopError(problem.detail)
+        errors[problem.item] = LooptopError(problem.detail)
 
     features = keep_image_features(answerer.model, answerer.processor, list(dict.fromkeys(paths)), on_problem)
     rows = {path: row for row, path in enumerate(features)}

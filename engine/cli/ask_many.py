@@ -33,7 +33,7 @@ from looptop.engine.vqa.data.official_files import check_writable
 from looptop.engine.vqa.doubt_text import doubt_name, doubt_text, unchecked_text
 from looptop.engine.vqa.image_folders import images_below
 from looptop.engine.vqa.image_sources import ImageEntry
-from looptop.engine.vqa.images.decode import check_image, is_image_name
+from looptop.engine.vqa.images.decode import check_image, has_image_suffix
 from looptop.engine.vqa.model_card import calibrate_helps
 from looptop.engine.vqa.saved_models import folder_of
 
@@ -120,7 +120,9 @@ def _files_in(root: Path) -> tuple[list[Path], list[Path]]:
 
     for folder, below, names in os.walk(root, onerror=fail):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        others += [Path(folder, name) for name in sorted(names) if not name.startswith(".") and not is_image_name(name)]
+        others += [
+            Path(folder, name) for name in sorted(names) if not name.startswith(".") and not has_image_suffix(name)
+        ]
     images = [root / part.folder / name for part in images_below(root) for name in part.images]
     return images, others
 

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import counted
-from looptop.engine.vqa.data.problems import EMPTY_QUESTION, LONG_QUESTION, Problem
+from looptop.engine.vqa.data.left_out import EMPTY_QUESTION, LONG_QUESTION, Problem
 from looptop.engine.vqa.data.rows import image_problem
 from looptop.engine.vqa.images.decode import open_image
 from looptop.engine.vqa.model import VqaModel

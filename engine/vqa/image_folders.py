@@ -17,7 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from looptop.engine.errors import error_text
-from looptop.engine.vqa.images.decode import is_image_name
+from looptop.engine.vqa.images.decode import has_image_suffix
 
 MAX_SEARCHED = 1_000_000
 """The largest number of images below a folder that are searched."""
@@ -98,7 +98,7 @@ def read_folder(
                         continue
                     if _is_folder(entry):
                         folders.append(name)
-                    elif is_image_name(name):
+                    elif has_image_suffix(name):
                         images.append(name)
                 if on_progress is not None and time.monotonic() - began > wait:
                     on_progress(Listing(natural_order(folders), natural_order(images)))

@@ -10,7 +10,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.answer_records import Answer
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.batches import keep_image_features
-from looptop.engine.vqa.data.problems import Problem
+from looptop.engine.vqa.data.left_out import Problem
 
 
 def answer_many(answerer: Answerer, questions: Sequence[tuple[str, str]]) -> list[Answer | LooptopError]:
@@ -33,7 +33,7 @@ def answer_many(answerer: Answerer, questions: Sequence[tuple[str, str]]) -> lis
     errors: dict[str, LooptopError] = {}
 
     def on_problem(problem: Problem) -> None:
-        errors[problem.name] = LooptopError(problem.detail)
+        errors[problem.item] = LooptopError(problem.detail)
 
     paths = list(dict.fromkeys(questions[index][0] for index in askable))
     with torch.inference_mode():

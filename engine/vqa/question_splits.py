@@ -13,8 +13,8 @@ from looptop.engine.runs.context import CLOSE_OTHERS, Activity, RunContext
 from looptop.engine.text import counted
 from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.configuration import frozen_parts
+from looptop.engine.vqa.data.left_out import ProblemReporter
 from looptop.engine.vqa.data.load import VqaData
-from looptop.engine.vqa.data.problems import ProblemReporter
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.processing import VqaProcessor
 

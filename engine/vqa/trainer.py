@@ -29,7 +29,7 @@ from looptop.engine.vqa.batches import Questions, identity
 from looptop.engine.vqa.breakdown import Outcome, breakdown_of, write_breakdown
 from looptop.engine.vqa.confidence_fit import MAX_QUESTIONS, fit_calibration, spread
 from looptop.engine.vqa.curation.epoch_losses import LossCollector
-from looptop.engine.vqa.data.problems import ProblemReporter
+from looptop.engine.vqa.data.left_out import ProblemReporter
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, greedy, longest_answer
 from looptop.engine.vqa.model import NonFiniteError, VqaModel
 from looptop.engine.vqa.processing import IGNORED, VqaProcessor

@@ -35,8 +35,8 @@ from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions
 from looptop.engine.vqa.confidence_fit import earlier_words, fit_checks, training_words
 from looptop.engine.vqa.curation.setup import curate
+from looptop.engine.vqa.data.left_out import ProblemReporter
 from looptop.engine.vqa.data.load import load_data
-from looptop.engine.vqa.data.problems import ProblemReporter
 from looptop.engine.vqa.evaluation.baselines import QuestionOnly
 from looptop.engine.vqa.fast_gpt2 import use_fast_kernels
 from looptop.engine.vqa.model import VqaModel, load_model

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from looptop.engine.config.vqa import DataConfig
+from looptop.engine.vqa.data.left_out import Problems
 from looptop.engine.vqa.data.load import load_vqa_data
-from looptop.engine.vqa.data.problems import Problems
 
 
 def save_jpeg(path: Path, seed: int = 0) -> Path:

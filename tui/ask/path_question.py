@@ -125,7 +125,7 @@ def completion(typed: str) -> tuple[str, list[str]]:
         The longer path, and the names that can follow if there are several.
     """
     from looptop.engine.vqa.image_folders import natural_order
-    from looptop.engine.vqa.images.decode import is_image_name
+    from looptop.engine.vqa.images.decode import has_image_suffix
 
     above, slash, begun = typed.rpartition("/")
     try:
@@ -136,7 +136,7 @@ def completion(typed: str) -> tuple[str, list[str]]:
                     name
                     for entry in entries
                     if (name := entry.name + ("/" if entry.is_dir() else "")).lower().startswith(begun.lower())
-                    and (name.endswith("/") or is_image_name(name))
+                    and (name.endswith("/") or has_image_suffix(name))
                     and (begun.startswith(".") or not name.startswith("."))
                 ]
             )

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.data import problems as problem_kinds
+from looptop.engine.vqa.data import left_out as problem_kinds
 from looptop.engine.vqa.data.normalise import normalise
 
 ANSWER_COLUMNS = ("answer", "multiple_choice_answer", "answers")
@@ -73,7 +73,7 @@ class RowError(LooptopError):
     """Why a row is left out.
 
     Attributes:
-        kind: One of `problems`' kinds.
+        kind: One of `left_out`'s kinds.
         column: The column that is wrong, or empty.
     """
 
@@ -83,8 +83,8 @@ class RowError(LooptopError):
         self.column = column
 
 
-def check_row(cells: Cells) -> CheckedRow:
-    """Converts every cell to text.
+def checked_row(cells: Cells) -> CheckedRow:
+    """The row with every cell converted to text.
 
     Raises:
         RowError: The question or the answer is missing or empty, or a cell cannot be read.

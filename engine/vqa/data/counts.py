@@ -18,8 +18,16 @@ from looptop.engine.files.private import read_regular
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible
 from looptop.engine.vqa.data import easy_vqa, table, vqa_v2
-from looptop.engine.vqa.data.problems import EMPTY_ANSWER, Problems
-from looptop.engine.vqa.data.rows import Limits, Row, folder_of, held_out_images, limited, none_left, refuse_one_image
+from looptop.engine.vqa.data.left_out import EMPTY_ANSWER, Problems
+from looptop.engine.vqa.data.rows import (
+    Limits,
+    Row,
+    folder_of,
+    held_out_images,
+    limited,
+    none_left_error,
+    refuse_one_image,
+)
 
 SAMPLES = 4096
 """The largest number of questions and answers that are kept to count their tokens."""
@@ -79,11 +87,11 @@ def count_data(config: DataConfig, seed: int) -> DataCounts:
         before = len(problems)
         splits[name] = list(rows)
         if not splits[name]:
-            kinds = {problem.kind for problem in problems.all[before:]}
+            kinds = {problem.kind for problem in problems.collected[before:]}
             if name == "test" and kinds == {EMPTY_ANSWER}:
                 del splits[name]
                 continue
-            raise none_left(config.source, problems, limits, agreement)
+            raise none_left_error(config.source, problems, limits, agreement)
     if "validation" not in splits:
         train = splits["train"]
         refuse_one_image([row.image_id for row in train], (row.image for row in train), problems)
@@ -118,7 +126,7 @@ def _rows(config: DataConfig, limits: Limits, problems: Problems) -> Iterator[tu
         yield "train", vqa_v2.rows(*files, limits, config.min_agreement, problems)
         return
     for name, path in table.find_tables(path_of(config.source).absolute()).items():
-        yield name, limited(table.rows(path, problems, images, name=name), limits)
+        yield name, limited(table.rows(path, problems, images, id_prefix=name), limits)
 
 
 def _of_prepared(source: Path) -> DataCounts | None:

@@ -8,8 +8,8 @@ from typing import Literal
 
 import easy_vqa
 
-from looptop.engine.vqa.data import problems as problem_kinds
-from looptop.engine.vqa.data.problems import Problems
+from looptop.engine.vqa.data import left_out as problem_kinds
+from looptop.engine.vqa.data.left_out import Problems
 from looptop.engine.vqa.data.rows import Row, answer_type
 
 Split = Literal["train", "test"]

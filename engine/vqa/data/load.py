@@ -19,7 +19,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible
 from looptop.engine.vqa.data import easy_vqa, prepared, table, vqa_v2
-from looptop.engine.vqa.data.problems import EMPTY_ANSWER, Problem, Problems
+from looptop.engine.vqa.data.left_out import EMPTY_ANSWER, Problem, Problems
 from looptop.engine.vqa.data.rows import (
     Limits,
     Progress,
@@ -27,7 +27,7 @@ from looptop.engine.vqa.data.rows import (
     folder_of,
     held_out_images,
     limited,
-    none_left,
+    none_left_error,
     refuse_one_image,
     reported,
 )
@@ -161,7 +161,7 @@ def load_vqa_data(
         problems,
     )
     if not len(dataset):
-        raise none_left(questions, problems, limits, min_agreement)
+        raise none_left_error(questions, problems, limits, min_agreement)
     return dataset
 
 
@@ -233,22 +233,22 @@ def _read_table(
     """A table's rows; None for a test split without answers, as challenges publish them."""
 
     def make(noted: Problems) -> list[Row]:
-        return list(limited(reported(table.rows(path, noted, images, name=split), progress), limits))
+        return list(limited(reported(table.rows(path, noted, images, id_prefix=split), progress), limits))
 
     before = len(problems)
     key = {"kind": "table", "limits": msgspec.to_builtins(limits), "images": str(images), "split": split}
     dataset = prepared.cached(key, [path], make, problems)
     if not len(dataset):
-        if split == "test" and {problem.kind for problem in problems.all[before:]} == {EMPTY_ANSWER}:
+        if split == "test" and {problem.kind for problem in problems.collected[before:]} == {EMPTY_ANSWER}:
             return None
-        raise none_left(path, problems, limits)
+        raise none_left_error(path, problems, limits)
     return dataset
 
 
 def _whole(where: str, rows: Iterator[Row], limits: Limits, problems: Problems) -> datasets.Dataset:
     dataset = prepared.to_dataset(limited(rows, limits))
     if not len(dataset):
-        raise none_left(where, problems, limits)
+        raise none_left_error(where, problems, limits)
     return dataset
 
 
@@ -256,7 +256,7 @@ def _limited(dataset: datasets.Dataset, limits: Limits, source: Path) -> dataset
     if limits != Limits():
         dataset = prepared.to_dataset(limited([Row(**row) for row in dataset], limits))
     if not len(dataset):
-        raise none_left(source, Problems(), limits)
+        raise none_left_error(source, Problems(), limits)
     return dataset
 
 

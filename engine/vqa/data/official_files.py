@@ -22,7 +22,7 @@ from msgspec import UNSET, Raw, Struct
 from looptop.engine.encoding import encode_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
-from looptop.engine.vqa.data import problems as problem_kinds
+from looptop.engine.vqa.data import left_out as problem_kinds
 from looptop.engine.vqa.data.cells import Cells, RowError, id_of, is_empty, text_of, votes_of
 from looptop.engine.vqa.data.json_rows import FAULTS, cells_of, decode_json, read_json_bytes, row_error
 from looptop.engine.vqa.data.other_formats import keys_in, refuse_other_format

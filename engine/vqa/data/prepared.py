@@ -25,11 +25,11 @@ from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.private import refuse_if_read_only
 from looptop.engine.home import home
 from looptop.engine.text import visible
-from looptop.engine.vqa.data.cells import ANSWER_COLUMNS, Cells, RowError, check_row, image_name
-from looptop.engine.vqa.data.problems import BROKEN_IMAGE, DUPLICATE_ID, MISSING_IMAGE, UNSUPPORTED_IMAGE, Problems
-from looptop.engine.vqa.data.rows import Progress, Row, answer_type, image_problem, none_left, reported
-from looptop.engine.vqa.data.table import SPLITS
-from looptop.engine.vqa.images.decode import check_image, is_image_name
+from looptop.engine.vqa.data.cells import ANSWER_COLUMNS, Cells, RowError, checked_row, image_name
+from looptop.engine.vqa.data.left_out import BROKEN_IMAGE, DUPLICATE_ID, MISSING_IMAGE, UNSUPPORTED_IMAGE, Problems
+from looptop.engine.vqa.data.rows import Progress, Row, answer_type, image_problem, none_left_error, reported
+from looptop.engine.vqa.data.table import SPLIT_OF_NAME
+from looptop.engine.vqa.images.decode import check_image, has_image_suffix
 
 CACHE_FORMAT = 3
 """Part of every digest, so that sets of an older format are made again."""
@@ -76,7 +76,7 @@ def cached(
         return dataset
     new_problems = Problems(problems.on_problem)
     dataset = to_dataset(make(new_problems))
-    problems.all.extend(new_problems.all)
+    problems.collected.extend(new_problems.collected)
     if len(dataset) and _write_cache(dataset, new_problems, folder):
         # Opened from disk, the set is mapped into memory and not loaded.
         return _open_cached(folder, Problems()) or dataset
@@ -120,7 +120,7 @@ def open_folder(
             raise LooptopError(
                 f"the prepared data set {visible(folder)} ({visible(name)}) has no column {' and no '.join(missing)}"
             )
-        split = SPLITS.get(name, name)
+        split = SPLIT_OF_NAME.get(name, name)
         checked[split] = _checked(dataset, folder, split, images, problems, progress)
     if "train" not in checked:
         raise LooptopError(f"the prepared data set {visible(folder)} has no split called train")
@@ -175,7 +175,7 @@ def _checked(
         problems,
     )
     if not len(rows):
-        raise none_left(f"{folder} ({split})", problems)
+        raise none_left_error(f"{folder} ({split})", problems)
     return rows
 
 
@@ -207,7 +207,7 @@ def _rows(
     for index, cells in enumerate(_cells(dataset, columns, classes, folder)):
         where = f"{split} row {index}"
         try:
-            row = check_row(cells)
+            row = checked_row(cells)
             image, image_id = _image_of(cells.image, images)
         except RowError as error:
             problems.add(error.kind, where, error)
@@ -278,7 +278,7 @@ def _image_of(value: Any, images: Path | None) -> tuple[str, str]:
 def _as_file(data: bytes, name: str) -> tuple[str, str]:
     """Writes a picture into looptop's home, under its digest, so that equal pictures share a file."""
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-    path = home() / "data-sets" / "images" / (digest + (Path(name).suffix.lower() if is_image_name(name) else ""))
+    path = home() / "data-sets" / "images" / (digest + (Path(name).suffix.lower() if has_image_suffix(name) else ""))
     try:
         if not path.exists() or path.stat().st_size != len(data):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -316,9 +316,9 @@ def _open_cached(folder: Path, problems: Problems) -> datasets.Dataset | None:
 
 def _write_cache(dataset: datasets.Dataset, problems: Problems, folder: Path) -> bool:
     """Writes the set atomically; on a full disk or with --readonly it is not cached, and is made again next time."""
-    faulty = [one.name for one in problems.all if one.kind in (BROKEN_IMAGE, MISSING_IMAGE, UNSUPPORTED_IMAGE)]
+    faulty = [one.item for one in problems.collected if one.kind in (BROKEN_IMAGE, MISSING_IMAGE, UNSUPPORTED_IMAGE)]
     notes = {
-        "problems": [(one.kind, one.name, one.detail) for one in problems.all],
+        "problems": [(one.kind, one.item, one.detail) for one in problems.collected],
         "faulty": [(name, _stamp(Path(name))) for name in faulty],
     }
     try:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from looptop.engine.errors import LooptopError
 from looptop.engine.paths import path_of
 from looptop.engine.text import visible
-from looptop.engine.vqa.data.problems import BROKEN_IMAGE, MISSING_IMAGE, UNSUPPORTED_IMAGE, Problems
+from looptop.engine.vqa.data.left_out import BROKEN_IMAGE, MISSING_IMAGE, UNSUPPORTED_IMAGE, Problems
 from looptop.engine.vqa.images.decode import UnsupportedFormatError, check_image
 
 Progress = Callable[[int, int], None]
@@ -175,7 +175,9 @@ def refuse_one_image(image_ids: Sequence[str], images: Iterable[str], problems: 
     raise LooptopError(f"{reason}; a second one is needed, to be held out for validation{left_out}")
 
 
-def none_left(source: object, problems: Problems, limits: Limits | None = None, min_agreement: int = 1) -> LooptopError:
+def none_left_error(
+    source: object, problems: Problems, limits: Limits | None = None, min_agreement: int = 1
+) -> LooptopError:
     """The error for a source without any usable row; counts what was wrong, or names the limits that left none."""
     reason = f": {problems}" if len(problems) else f"; it holds none{_between(limits)}{_agreeing(min_agreement)}"
     return LooptopError(f"no question of {visible(source)} can be used{reason}")

@@ -15,8 +15,8 @@ from msgspec import Raw, Struct
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import counted, visible
-from looptop.engine.vqa.data import problems as problem_kinds
-from looptop.engine.vqa.data.cells import ANSWER_COLUMNS, Cells, RowError, check_row, image_name, votes_in_text
+from looptop.engine.vqa.data import left_out as problem_kinds
+from looptop.engine.vqa.data.cells import ANSWER_COLUMNS, Cells, RowError, checked_row, image_name, votes_in_text
 from looptop.engine.vqa.data.json_rows import (
     FAULTS,
     cells_of,
@@ -26,15 +26,21 @@ from looptop.engine.vqa.data.json_rows import (
     read_json_bytes,
     row_error,
 )
+from looptop.engine.vqa.data.left_out import Problems
 from looptop.engine.vqa.data.other_formats import HEAD_BYTES, is_vqa_v2, refuse_columns, refuse_other_format
-from looptop.engine.vqa.data.problems import Problems
-from looptop.engine.vqa.data.rows import ImageChecks, Row, answer_type, none_left
+from looptop.engine.vqa.data.rows import ImageChecks, Row, answer_type, none_left_error
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 JSON_SUFFIX = ".json"
 """Counts as a table only if a folder has no other: many folders have other JSON files beside their table."""
-SPLITS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
-"""The split of a table with this name."""
+SPLIT_OF_NAME = {
+    "train": "train",
+    "validation": "validation",
+    "val": "validation",
+    "valid": "validation",
+    "test": "test",
+}
+"""The split of a table, by its name without the suffix."""
 ANNOTATIONS = ("Annotations", "annotations")
 """The folder of the tables in VizWiz's own folder, beside the folders of images."""
 
@@ -73,17 +79,17 @@ def find_tables(source: Path) -> dict[str, Path]:
         )
     if len(tables) == 1:
         return {"train": tables[0]}
-    named = {SPLITS[path.stem.lower()]: path for path in tables if path.stem.lower() in SPLITS}
-    if "train" not in named or len(named) < len(tables):
+    by_split = {SPLIT_OF_NAME[path.stem.lower()]: path for path in tables if path.stem.lower() in SPLIT_OF_NAME}
+    if "train" not in by_split or len(by_split) < len(tables):
         names = ", ".join(visible(path.name) for path in tables)
         raise LooptopError(
             f"{visible(source)} holds several tables ({names}); name one of them,"
             " or call them train, validation and test"
         )
-    return named
+    return by_split
 
 
-def rows(table: Path, problems: Problems, images_folder: Path | None = None, name: str = "row") -> Iterator[Row]:
+def rows(table: Path, problems: Problems, images_folder: Path | None = None, id_prefix: str = "row") -> Iterator[Row]:
     """The table's questions, in its order.
 
     Args:
@@ -91,7 +97,7 @@ def rows(table: Path, problems: Problems, images_folder: Path | None = None, nam
             under `data`), in UTF-8.
         problems: Collects what is left out.
         images_folder: The folder of the images, if it is not the table's folder or one beside it.
-        name: The prefix of question ids, for tables without ids.
+        id_prefix: What question ids begin with, for tables without ids.
 
     Raises:
         LooptopError: The table cannot be read, or does not have the columns `image`, `question` and `answer`.
@@ -99,15 +105,15 @@ def rows(table: Path, problems: Problems, images_folder: Path | None = None, nam
     folder = None if images_folder is None else images_folder.absolute()
     images = ImageChecks(problems)
     seen: set[str] = set()
-    for label, line, cells in _read(table, problems):
-        where = f"{table.name} {label} {line}"
+    for unit, number, cells in _read(table, problems):
+        where = f"{table.name} {unit} {number}"
         try:
-            row = check_row(cells)
+            row = checked_row(cells)
             image_text = image_name(cells)
         except RowError as error:
             problems.add(error.kind, where, error)
             continue
-        key = row.question_id or f"{name}-{line}"
+        key = row.question_id or f"{id_prefix}-{number}"
         if key in seen:
             problems.add(problem_kinds.DUPLICATE_ID, f"question {key}", where)
             continue
@@ -158,19 +164,19 @@ def check_first_rows(table: Path, images_folder: Path | None = None) -> None:
     problems = Problems()
     first = [cells for _, _, cells in itertools.islice(_read(table, problems), FIRST_ROWS)]
     if not first and not len(problems):
-        raise none_left(table, problems)
+        raise none_left_error(table, problems)
     names = []
     for cells in first:
         with contextlib.suppress(RowError):
-            check_row(cells)
+            checked_row(cells)
             names.append(image_name(cells))
     if not names:
         return
     folder = images_folder.absolute() if images_folder is not None else _image_folder(table, names[0])
     if not any(os.path.lexists(folder / name) for name in names):
-        rows = f"first {FIRST_ROWS} rows" if len(first) == FIRST_ROWS else "rows"
+        which = f"first {FIRST_ROWS} rows" if len(first) == FIRST_ROWS else "rows"
         raise ImagesMissingError(
-            f"none of the images that the {rows} of {visible(table)} name is in {visible(folder)}, not even"
+            f"none of the images that the {which} of {visible(table)} name is in {visible(folder)}, not even"
             f" {visible(names[0])}; set data.images to their folder"
         )
 
@@ -266,16 +272,16 @@ def _read_jsonl(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[
 
 def _read_json(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[int, Cells]]:
     """A list of objects, or an object with the list under `data`."""
-    rows = decode_json(table, list[Raw] | _Document, data)
-    if isinstance(rows, _Document):
-        if not isinstance(rows.data, list):
+    entries = decode_json(table, list[Raw] | _Document, data)
+    if isinstance(entries, _Document):
+        if not isinstance(entries.data, list):
             raise LooptopError(
                 f"{visible(table)} is not a table; write a list of objects with image, question and answer"
             )
-        rows = rows.data
-    for number, row in enumerate(rows, start=1):
+        entries = entries.data
+    for number, entry in enumerate(entries, start=1):
         try:
-            yield number, cells_of(row)
+            yield number, cells_of(entry)
         except FAULTS as error:
             problems.add(problem_kinds.BAD_ROW, f"{table.name} entry {number}", row_error(error))
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import msgspec
 
-from looptop.engine.vqa.data import problems as problem_kinds
-from looptop.engine.vqa.data.cells import Cells, RowError, check_row, id_of
+from looptop.engine.vqa.data import left_out as problem_kinds
+from looptop.engine.vqa.data.cells import Cells, RowError, checked_row, id_of
 from looptop.engine.vqa.data.json_rows import FAULTS, cells_of, row_error
+from looptop.engine.vqa.data.left_out import Problems
 from looptop.engine.vqa.data.official_files import question_id, raw_rows
-from looptop.engine.vqa.data.problems import Problems
 from looptop.engine.vqa.data.rows import ImageChecks, Limits, Progress, Quota, Row, folder_of, reported
-from looptop.engine.vqa.images.decode import has_supported_suffix, is_image_name
+from looptop.engine.vqa.images.decode import has_image_suffix, has_supported_suffix
 
 
 def rows(
@@ -107,7 +107,7 @@ def _folders_in(path: Path) -> list[Path]:
 def _image_names(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            return [entry.name for entry in entries if is_image_name(entry.name)]
+            return [entry.name for entry in entries if has_image_suffix(entry.name)]
     except OSError:
         return []
 
@@ -127,7 +127,7 @@ def _row(
         return None
     try:
         given = cells_of(answers[key])
-        row = check_row(
+        row = checked_row(
             Cells(
                 question=question.question,
                 image_id=question.image_id,

@@ -19,7 +19,7 @@ from looptop.engine.vqa.accuracy import exact_match, vqa_score
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.batches import OnProgress
 from looptop.engine.vqa.calibration import calibrate
-from looptop.engine.vqa.data.problems import Problem
+from looptop.engine.vqa.data.left_out import Problem
 from looptop.engine.vqa.data.rows import Row
 from looptop.engine.vqa.decoding import DecodedAnswers, greedy
 from looptop.engine.vqa.evaluation.baselines import QuestionOnly, deranged
@@ -72,7 +72,7 @@ def answer_questions(
     """The features of an image of an earlier chunk, for a chunk of a single image."""
     answered = 0
     for chunk in chunks_of(list(by_image), answerer.model):
-        features = kept.of(chunk, lambda problem: errors.setdefault(problem.name, _error(problem)), on_progress)
+        features = kept.of(chunk, lambda problem: errors.setdefault(problem.item, _error(problem)), on_progress)
         pooled |= {path: states.mean(dim=0) for path, states in features.items()}
         others = _other_images(features, another)
         indices = [index for path in features for index in by_image[path]]

@@ -9,8 +9,8 @@ import msgspec
 
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError
+from looptop.engine.vqa.data.left_out import Problem, Problems
 from looptop.engine.vqa.data.load import NamedSplit, load_data, load_named_split
-from looptop.engine.vqa.data.problems import Problem, Problems
 from looptop.engine.vqa.data.rows import Row
 from looptop.engine.vqa.evaluation.baselines import QuestionOnly
 from looptop.engine.vqa.evaluation.settings import evaluation_config
@@ -68,7 +68,7 @@ def _read(
     unlimited = msgspec.structs.replace(config.data, start_at=None, end_at=None, max_images=None, max_questions=None)
 
     def on_problem(problem: Problem) -> None:
-        problems.add(problem.kind, problem.name, problem.detail)
+        problems.add(problem.kind, problem.item, problem.detail)
 
     if data is not None:
         chosen = load_named_split(data, unlimited, seed, on_problem)

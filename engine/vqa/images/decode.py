@@ -22,7 +22,7 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError, features
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.text import visible
 from looptop.engine.vqa.images import unsupported_formats
-from looptop.engine.vqa.images.jpeg_file import ignore_bad_metadata, without_end_mark
+from looptop.engine.vqa.images.damaged_jpeg import decode_without_eoi, ignore_bad_metadata
 from looptop.engine.vqa.images.png_file import SIGNATURE, PngFile
 
 if TYPE_CHECKING:
@@ -38,13 +38,10 @@ SUFFIXES = frozenset(
 )
 """The endings of the names of supported files."""
 
-_LISTED = SUFFIXES.union(unsupported_formats.SUFFIXES)
+_IMAGE_SUFFIXES = SUFFIXES.union(unsupported_formats.SUFFIXES)
 
 MAX_UNSCALED_PIXELS = 89_478_485
-"""The number of pixels above which a JPEG is decoded at a smaller scale."""
-
-MAX_PIXELS = 2 * MAX_UNSCALED_PIXELS
-"""The number of pixels above which any other image is refused."""
+"""The number of pixels above which a JPEG is decoded at a smaller scale: half of Pillow's limit."""
 
 _ORIENTATION = 0x0112
 # TIFF's tags
@@ -113,9 +110,9 @@ def check_image(path: str | os.PathLike[str]) -> None:
         open_image(path)
 
 
-def is_image_name(name: str) -> bool:
-    """Whether a file of this name is listed as an image, also if its format is not supported."""
-    return name[name.rfind(".") :].lower() in _LISTED  # A Path, or splitext, for each of 200,000 names is slow.
+def has_image_suffix(name: str) -> bool:
+    """Whether the name has the ending of an image, also if its format is not supported."""
+    return name[name.rfind(".") :].lower() in _IMAGE_SUFFIXES  # A Path, or splitext, for each of 200,000 names is slow.
 
 
 def has_supported_suffix(name: str) -> bool:
@@ -123,11 +120,11 @@ def has_supported_suffix(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (a Path for each of 80,000 names is slow)
 
 
-def _decode(path: Path, min_side: int | None) -> Image.Image:
-    """Decodes the image; a JPEG may be scaled down while its longer side stays above `min_side` pixels."""
+def _decode(path: Path, min_longer_side: int | None) -> Image.Image:
+    """Decodes the image; a JPEG may be scaled down while its longer side stays above `min_longer_side` pixels."""
     try:
         with _open(path) as image:
-            _reduce_jpeg(image, min_side)
+            _reduce_jpeg(image, min_longer_side)
             loaded = _load(image, path)
             transposition = _orientation(loaded)
             picture = _to_rgb(loaded)
@@ -146,7 +143,7 @@ def _load(image: Image.Image, path: Path) -> Image.Image:
         image.load()
     except OSError:
         is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
-        whole = without_end_mark(path, MAX_UNSCALED_PIXELS) if is_jpeg else None
+        whole = decode_without_eoi(path, MAX_UNSCALED_PIXELS) if is_jpeg else None
         if whole is None:
             raise
         return whole
@@ -204,18 +201,18 @@ def _identify(path: Path, opened: ExitStack) -> Image.Image:
     other = unsupported_formats.other_content(head)
     if other is not None:
         raise UnsupportedFormatError(f"{visible(path)} is {other}")
-    recognised = unsupported_formats.unsupported_format(path, head)
-    may_open = recognised is None or (recognised[0] in ("AVIF", "HEIF") and features.check("avif"))
-    if recognised is not None and not may_open:
-        raise _unsupported(path, *recognised)
+    unsupported = unsupported_formats.unsupported_format(path, head)
+    may_open = unsupported is None or (unsupported[0] in ("AVIF", "HEIF") and features.check("avif"))
+    if unsupported is not None and not may_open:
+        raise _unsupported(path, *unsupported)
     try:
         image = Image.open(file, formats=_formats())
     except UnidentifiedImageError:
         from looptop.engine.vqa.images import tiff_kinds  # Imported late, as in `_formats`.
 
-        recognised = recognised or tiff_kinds.unsupported_kind(file)
-        if recognised is not None and recognised[0] != "AVIF":
-            raise _unsupported(path, *recognised) from None
+        unsupported = unsupported or tiff_kinds.unsupported_kind(file)
+        if unsupported is not None and unsupported[0] != "AVIF":
+            raise _unsupported(path, *unsupported) from None
         raise
     tags = getattr(image, "tag_v2", {})
     if _DNG_VERSION in tags or (_SUB_IFDS in tags and tags.get(_SUBFILE_TYPE, 0) == 1):
@@ -243,8 +240,9 @@ def _formats() -> list[str]:
 
 def _open_huge(path: Path) -> Image.Image:
     """Opens a JPEG above Pillow's limit, to be decoded at a smaller scale; refuses any other format."""
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # Pillow only warns up to twice its number.
     refusal = LooptopError(
-        f"the image {visible(path)} has more than {MAX_PIXELS // 1_000_000} million pixels; make it smaller first"
+        f"the image {visible(path)} has more than {limit // 1_000_000} million pixels; make it smaller first"
     )
     try:
         image = JpegImagePlugin.JpegImageFile(path)
@@ -257,12 +255,12 @@ def _open_huge(path: Path) -> Image.Image:
     return image
 
 
-def _reduce_jpeg(image: Image.Image, min_side: int | None) -> None:
+def _reduce_jpeg(image: Image.Image, min_longer_side: int | None) -> None:
     """Sets the scale at which a large JPEG is decoded."""
     width, height = image.size
     scale = 1
-    if min_side is not None:
-        while scale < 8 and max(width, height) >= 2 * scale * min_side:
+    if min_longer_side is not None:
+        while scale < 8 and max(width, height) >= 2 * scale * min_longer_side:
             scale *= 2
     while scale < 8 and width * height > MAX_UNSCALED_PIXELS * scale * scale:
         scale *= 2

@@ -8,7 +8,7 @@ from pathlib import Path
 from looptop.engine.cli.answers import answer_all
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.data import easy_vqa
-from looptop.engine.vqa.data.problems import Problems
+from looptop.engine.vqa.data.left_out import Problems
 from looptop.engine.vqa.data.rows import Row
 from scripts.command import json_of, looptop
 from scripts.gpu.checks import Checks

@@ -16,8 +16,8 @@ from looptop.engine.asked.records import Entry, Judgement
 from looptop.engine.asked.training_data import write_training_data
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.data import table, vqa_v2
+from looptop.engine.vqa.data.left_out import Problems
 from looptop.engine.vqa.data.official_files import read_annotations, read_questions
-from looptop.engine.vqa.data.problems import Problems
 from looptop.engine.vqa.data.rows import Limits
 from tests.factories.asked import entry
 

@@ -27,7 +27,7 @@ from looptop.engine.ppo.rollout import Responses, Rollout
 from looptop.engine.runs.distributed import _refuse_pickled_objects
 from looptop.engine.runs.gate import StepVerdict
 from looptop.engine.runs.messages import pack, unpack
-from looptop.engine.vqa.data.problems import Problem
+from looptop.engine.vqa.data.left_out import Problem
 from tests.support import eventually
 
 ROLLOUT = Rollout([Query(3, "the tram", [1, 2], False)], Responses([[4, 5], []], [True, False]), ["a", "b"])

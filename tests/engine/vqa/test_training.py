@@ -31,7 +31,7 @@ from looptop.engine.vqa import fast_gpt2
 from looptop.engine.vqa.answer_records import Check, UnknownWords
 from looptop.engine.vqa.breakdown import read_breakdowns
 from looptop.engine.vqa.data import easy_vqa
-from looptop.engine.vqa.data.problems import Problems
+from looptop.engine.vqa.data.left_out import Problems
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.training_notes import read_calibration, read_words
 from tests.support import eventually, last, wait_taken

@@ -18,8 +18,8 @@ from PIL import Image
 from looptop.engine.config.vqa import DataConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.accuracy import score_files, vqa_score
-from looptop.engine.vqa.data import problems as problem_kinds
-from looptop.engine.vqa.data.cells import Cells, RowError, check_row, id_of, most_common, votes_in_text, votes_of
+from looptop.engine.vqa.data import left_out as problem_kinds
+from looptop.engine.vqa.data.cells import Cells, RowError, checked_row, id_of, most_common, votes_in_text, votes_of
 from looptop.engine.vqa.data.load import VqaData, load_data
 from looptop.engine.vqa.data.official_files import read_questions
 
@@ -90,7 +90,7 @@ def all_rows(data: VqaData) -> dict[str, dict[str, Any]]:
 def test_empty_cells_of_optional_columns_are_empty(tmp_path: Path, source: Callable[..., VqaData]) -> None:
     pictures(tmp_path)
     data = source(tmp_path, rows(question_type=None, answer_type=None, answers=None))
-    assert (len(all_rows(data)), data.problems.all) == (6, [])
+    assert (len(all_rows(data)), data.problems.collected) == (6, [])
     assert {row["question_type"] for row in all_rows(data).values()} == {""}
 
 
@@ -99,7 +99,7 @@ def test_ids_may_be_written_as_decimal_numbers(tmp_path: Path, source: Callable[
     pictures(tmp_path)
     given = [{**row, "question_id": float(number)} for number, row in enumerate(rows())]
     data = source(tmp_path, given)
-    assert (sorted(all_rows(data)), data.problems.all) == (list("012345"), [])
+    assert (sorted(all_rows(data)), data.problems.collected) == (list("012345"), [])
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -122,7 +122,7 @@ def test_ten_answers_without_an_answer_make_one(
     pictures(tmp_path)
     given = [{"image": f"{n}.png", "question": QUESTION, "answers": votes} for n in range(6)]
     data = source(tmp_path, given)
-    assert data.problems.all == [] and len(all_rows(data)) == 6
+    assert data.problems.collected == [] and len(all_rows(data)) == 6
     for row in all_rows(data).values():
         assert row["answer"] == answer
         assert texts is None or row["answers"] == texts
@@ -163,7 +163,7 @@ def test_a_csv_may_hold_votes_and_ids_as_pandas_writes_them(tmp_path: Path) -> N
     data = load_data(DataConfig(source=str(tmp_path)))
     assert {key: row["answer"] for key, row in all_rows(data).items()} == {"0": "red", "1": "b", "2": "green"}
     assert data.problems.counts == {"row that cannot be read": 1, "empty answer": 1, "duplicate id": 1}
-    assert data.problems.all[0].detail == "answers: the list cannot be read"
+    assert data.problems.collected[0].detail == "answers: the list cannot be read"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_a_list_of_which_the_votes_are_not_clear_is_refused(text: str) -> None:
 )
 def test_the_reason_is_the_true_one(cells: dict[str, Any], kind: str, detail: str) -> None:
     with pytest.raises(RowError) as error:
-        check_row(Cells(**cells))
+        checked_row(Cells(**cells))
     assert error.value.kind == kind
     assert str(error.value).startswith(detail)
 
@@ -259,7 +259,7 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.sampled_from(Cells.__struct_fields__), VALUES))
 def test_any_row_is_text_or_has_a_reason(cells: dict[str, Any]) -> None:
     try:
-        row = check_row(Cells(**cells))
+        row = checked_row(Cells(**cells))
     except RowError as error:
         assert error.kind in (problem_kinds.BAD_ROW, problem_kinds.EMPTY_ANSWER, problem_kinds.EMPTY_QUESTION)
         assert "\n" not in str(error)
@@ -321,7 +321,7 @@ def test_a_prepared_set_may_hold_its_pictures(tmp_path: Path) -> None:
         data = load_data(DataConfig(source=str(source), validation_fraction=0.34))
         assert (len(data.train), len(data.validation)) == (4, 2)
         assert data.problems.counts == {"broken image": 1, "missing image": 1}
-        assert sorted(data.problems.names("broken image") + data.problems.names("missing image")) == [
+        assert sorted(data.problems.items("broken image") + data.problems.items("missing image")) == [
             "train row 6",
             "train row 7",
         ]
@@ -349,7 +349,7 @@ def test_what_is_wrong_in_a_prepared_set_is_named_by_its_row(tmp_path: Path) -> 
     }
     data = load_data(DataConfig(source=str(saved(tmp_path, columns))))
     assert sorted(all_rows(data)) == ["1", "5"]
-    assert [str(problem) for problem in data.problems.all] == [
+    assert [str(problem) for problem in data.problems.collected] == [
         "empty question: train row 1",
         "empty answer: train row 2",
         "duplicate id: question 1 (train row 3)",

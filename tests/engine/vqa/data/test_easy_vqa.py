@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from looptop.engine.vqa.data import easy_vqa
-from looptop.engine.vqa.data.problems import Problems
+from looptop.engine.vqa.data.left_out import Problems
 from looptop.engine.vqa.data.rows import answer_type
 from looptop.engine.vqa.images.decode import open_image
 from tests.factories.vqa_data import images_of
@@ -38,7 +38,7 @@ def test_images_missing_from_the_package_are_told(monkeypatch: pytest.MonkeyPatc
     problems = Problems()
     rows = list(easy_vqa.rows("test", problems))
     assert len({row.image for row in rows}) == 998
-    assert problems.names("missing image") == ["test/images/0.png", "test/images/1.png"]
+    assert problems.items("missing image") == ["test/images/0.png", "test/images/1.png"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Journal, JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.startup.run import Run
-from looptop.engine.vqa.data.problems import NAMES_IN_EVENTS, Problem, ProblemReporter
+from looptop.engine.vqa.data.left_out import ITEMS_IN_EVENTS, Problem, ProblemReporter
 from looptop.engine.vqa.images.decode import check_image, open_image
 
 NOT_KEPT = "keep_features=false"
@@ -111,6 +111,6 @@ def test_thousands_are_named_in_the_log_and_counted_in_the_events(
     journal.close()
     first, second = Journal(tmp_path / "run.db").events()
     assert first.text.startswith("left out, broken image: 1,500: 0.png (cut off), 1.png (cut off), ")
-    assert first.text.endswith(f"{NAMES_IN_EVENTS - 1}.png, {1500 - NAMES_IN_EVENTS:,} more, which the log names")
+    assert first.text.endswith(f"{ITEMS_IN_EVENTS - 1}.png, {1500 - ITEMS_IN_EVENTS:,} more, which the log names")
     assert (second.step, second.text) == (7, "left out, broken image: 2, 1,502 in all: 2 more, which the log names")
     assert len(caplog.records) == 1502

@@ -20,7 +20,7 @@ def test_the_same_sources_are_opened_again_at_once(published: Published, made: l
     again, told_again = published.load()
     assert len(made) == 1
     assert first.to_list() == again.to_list()
-    assert problems.all == told_again.all and len(problems) == 1
+    assert problems.collected == told_again.collected and len(problems) == 1
     assert again.cache_files, "mapped from disk, not held in memory"
     assert (home / "data-sets").is_dir()
 

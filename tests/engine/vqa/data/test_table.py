@@ -100,7 +100,7 @@ def test_what_is_wrong_in_a_csv_is_named_and_left_out(tmp_path: Path, line: str,
     data = load_data(DataConfig(source=str(tmp_path)))
     assert len(data.train) + len(data.validation) == 3
     assert data.problems.counts == {kind: 1}
-    assert data.problems.names(kind)[0].endswith(name)
+    assert data.problems.items(kind)[0].endswith(name)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ def test_what_is_wrong_in_a_jsonl_is_named_and_left_out(tmp_path: Path, line: st
     data = load_data(DataConfig(source=str(tmp_path)))
     assert len(data.train) + len(data.validation) == 2
     assert data.problems.counts == {kind: 1}
-    assert detail in data.problems.all[0].detail
-    assert "line 3" in str(data.problems.all[0])
+    assert detail in data.problems.collected[0].detail
+    assert "line 3" in str(data.problems.collected[0])
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_bad_entry_of_a_json_table_is_named(tmp_path: Path) -> None:
     rows: list[Any] = [{"image": f"pictures/{n}.jpg", "question": "What?", "answer": n} for n in range(2)]
     write_table(tmp_path, "all.json", json.dumps([rows[0], 5, {"question": "Q"}, rows[1]]))
     data = load_data(DataConfig(source=str(tmp_path)))
-    assert [str(problem) for problem in data.problems.all] == [
+    assert [str(problem) for problem in data.problems.collected] == [
         "row that cannot be read: all.json entry 2 (expected `object`, got `int`)",
         "empty answer: all.json entry 3",
     ]

@@ -9,8 +9,8 @@ import pytest
 
 from looptop.engine.config.vqa import DataConfig
 from looptop.engine.errors import LooptopError
+from looptop.engine.vqa.data.left_out import Problem, Problems
 from looptop.engine.vqa.data.load import load_data, load_vqa_data
-from looptop.engine.vqa.data.problems import Problem, Problems
 from looptop.engine.vqa.images.decode import open_image
 from tests.factories.vqa_data import Published, save_jpeg, vizwiz
 
@@ -102,7 +102,7 @@ def test_a_missing_image_is_named_once(published: Published) -> None:
     dataset, problems = published.load()
     assert len(dataset) == 12
     assert problems.counts == {"missing image": 1}
-    assert problems.names("missing image") == [f"image 2 in {published.images}"]
+    assert problems.items("missing image") == [f"image 2 in {published.images}"]
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\xff\xd8\xff\xe0"])
@@ -111,7 +111,7 @@ def test_a_broken_image_is_named_once(published: Published, content: bytes) -> N
     dataset, problems = published.load()
     assert len(dataset) == 12
     assert problems.counts == {"broken image": 1}
-    assert problems.names("broken image") == [str(published.path(2))]
+    assert problems.items("broken image") == [str(published.path(2))]
 
 
 def test_a_cut_off_image_is_found_before_training(published: Published) -> None:
@@ -125,7 +125,7 @@ def test_a_question_without_annotation(published: Published) -> None:
     published.write()
     dataset, problems = published.load()
     assert len(dataset) == 14
-    assert problems.all == [Problem("question without annotation", "question 1000")]
+    assert problems.collected == [Problem("question without annotation", "question 1000")]
 
 
 def test_duplicate_ids(published: Published) -> None:
@@ -135,7 +135,7 @@ def test_duplicate_ids(published: Published) -> None:
     dataset, problems = published.load()
     assert len(dataset) == 15 and dataset[0]["answer"] == "yes"
     assert problems.counts == {"duplicate id": 2}
-    assert problems.names("duplicate id") == ["annotation of question 1000", "question 1000"]
+    assert problems.items("duplicate id") == ["annotation of question 1000", "question 1000"]
 
 
 def test_an_empty_answer(published: Published) -> None:
@@ -144,13 +144,13 @@ def test_an_empty_answer(published: Published) -> None:
     published.write()
     dataset, problems = published.load()
     assert len(dataset) == 13
-    assert problems.names("empty answer") == ["question 1000", "question 2000"]
+    assert problems.items("empty answer") == ["question 1000", "question 2000"]
 
 
 def test_an_empty_question(published: Published) -> None:
     published.questions[0]["question"] = "\n"
     published.write()
-    assert published.load()[1].all == [Problem("empty question", "question 1000")]
+    assert published.load()[1].collected == [Problem("empty question", "question 1000")]
 
 
 def test_rows_that_cannot_be_read(published: Published) -> None:
@@ -162,7 +162,7 @@ def test_rows_that_cannot_be_read(published: Published) -> None:
     dataset, problems = published.load()
     assert len(dataset) == 12
     assert problems.counts == {"row that cannot be read": 4}
-    assert problems.names("row that cannot be read") == [
+    assert problems.items("row that cannot be read") == [
         "annotation at index 15",
         "question 1000",
         "question at index 1",
@@ -215,7 +215,7 @@ def test_problems_are_told_as_they_are_met_and_again_when_reopened(published: Pu
     for _ in range(2):
         reported: list[Problem] = []
         data = load_data(published.config(), on_problem=reported.append)
-        assert reported == data.problems.all and len(reported) == 1
+        assert reported == data.problems.collected and len(reported) == 1
         assert data.problems.summary() == [("missing image", f"1 (image 2 in {published.images})")]
 
 

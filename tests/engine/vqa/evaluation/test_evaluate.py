@@ -15,7 +15,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.vqa import kept_features
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.data import easy_vqa
-from looptop.engine.vqa.data.problems import Problem, Problems
+from looptop.engine.vqa.data.left_out import Problem, Problems
 from looptop.engine.vqa.data.rows import Row
 from looptop.engine.vqa.evaluation import kept
 from looptop.engine.vqa.evaluation.answers import answer_questions

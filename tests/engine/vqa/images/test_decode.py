@@ -13,7 +13,7 @@ from PIL import Image
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.images import decode
-from looptop.engine.vqa.images.decode import check_image, is_image_name, open_image, thumbnail
+from looptop.engine.vqa.images.decode import check_image, has_image_suffix, open_image, thumbnail
 
 
 def halves(left: object, right: object, mode: str = "RGB", size: tuple[int, int] = (40, 20)) -> Image.Image:
@@ -216,7 +216,7 @@ def test_formats(tmp_path: Path, suffix: str) -> None:
     image = open_image(path)
     assert image.size == (64, 32)
     assert near(pixel(image, 5, 16), RED) and near(pixel(image, 60, 16), BLUE)
-    assert is_image_name(path.name) and is_image_name(path.name.upper())
+    assert has_image_suffix(path.name) and has_image_suffix(path.name.upper())
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "tiff"])

@@ -21,7 +21,13 @@ from looptop.engine.config.vqa import DataConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
 from looptop.engine.vqa.data.load import load_data
-from looptop.engine.vqa.images.decode import UnsupportedFormatError, check_image, is_image_name, open_image, thumbnail
+from looptop.engine.vqa.images.decode import (
+    UnsupportedFormatError,
+    check_image,
+    has_image_suffix,
+    open_image,
+    thumbnail,
+)
 
 
 def boxes(major: bytes, *compatible: bytes) -> bytes:
@@ -115,7 +121,7 @@ def test_what_is_no_image_is_named(tmp_path: Path, content: bytes, named: str) -
 
 @pytest.mark.parametrize("name", ["a.HEIC", "a.heif", "a.svg", "a.dng", "a.nef", "a.jxl", "a.psd", "a.hdr"])
 def test_images_of_such_formats_are_listed(name: str) -> None:
-    assert is_image_name(name)
+    assert has_image_suffix(name)
 
 
 @pytest.mark.parametrize("brand", [b"avif", b"mif1"])
@@ -192,7 +198,7 @@ def test_the_same_sentence_in_tables_vqa_v2_and_prepared_sets(folder: Path) -> N
     datasets.Dataset.from_dict(rows).save_to_disk(str(folder.parent / "set"))
     data = load_data(DataConfig(source=str(folder.parent / "set")))
     assert data.problems.counts == {KIND: 1}
-    assert "HEIC is not supported; convert it to JPEG or PNG" in str(data.problems.all[0])
+    assert "HEIC is not supported; convert it to JPEG or PNG" in str(data.problems.collected[0])
 
 
 def test_a_converted_image_is_taken_up(folder: Path) -> None:
