@@ -15,7 +15,7 @@ def keys(config_type: type[Struct]) -> Iterator[str]:
     for name, field_type in fields_of(config_type).items():
         if isinstance(field_type, type) and issubclass(field_type, Struct):
             yield from (f"{name}.{inner}" for inner in fields_of(field_type))
-        elif item_type(field_type) is not None:
+        elif listed_table_type(field_type) is not None:
             yield name
 
 
@@ -24,7 +24,7 @@ def fields_of(table: type[Struct]) -> dict[str, Any]:
     return {field.name: field.type for field in msgspec.structs.fields(table)}
 
 
-def item_type(field_type: Any) -> type[Struct] | None:
+def listed_table_type(field_type: Any) -> type[Struct] | None:
     """The type of the tables in a list of tables; None for any other type."""
     inner = get_args(field_type)[:1] if get_origin(field_type) is tuple else ()
     return inner[0] if inner and isinstance(inner[0], type) and issubclass(inner[0], Struct) else None
@@ -35,14 +35,14 @@ def nearest_key(key: str, data: Mapping[str, Any], config_type: type[Struct]) ->
     known = list(keys(config_type))
     known += [each.partition(".")[2] for each in known if "." in each]
     for name, field_type in fields_of(config_type).items():
-        if (item := item_type(field_type)) is not None:
+        if (item := listed_table_type(field_type)) is not None:
             known += [f"{name}.{each}.{inner}" for each in _names(data.get(name)) for inner in fields_of(item)]
-    # A key within a list of tables is compared with the other keys of its table first.
-    beginning = key.rpartition(".")[0] + "."
-    neighbours = [each for each in known if beginning != "." and each.startswith(beginning)]
-    near = difflib.get_close_matches(key.rpartition(".")[2], [each[len(beginning) :] for each in neighbours], n=1)
+    # A key with a table in front is compared with the other keys of that table first.
+    table_prefix = key.rpartition(".")[0] + "."
+    neighbours = [each for each in known if table_prefix != "." and each.startswith(table_prefix)]
+    near = difflib.get_close_matches(key.rpartition(".")[2], [each[len(table_prefix) :] for each in neighbours], n=1)
     if near:
-        return beginning + near[0]
+        return table_prefix + near[0]
     return next(iter(difflib.get_close_matches(key, known, n=1, cutoff=0.5)), "")
 
 

@@ -25,7 +25,7 @@ from looptop.engine.config import versions
 from looptop.engine.config.meanings import meanings
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.config.reward import RewardRunConfig
-from looptop.engine.config.setting_keys import fields_of, item_type, keys, nearest_key
+from looptop.engine.config.setting_keys import fields_of, keys, listed_table_type, nearest_key
 from looptop.engine.config.toml_lines import line_of
 from looptop.engine.config.validation_messages import explain
 from looptop.engine.config.vqa import VqaRunConfig
@@ -248,12 +248,12 @@ def _resolve(key: str, data: dict[str, Any], config_type: type[Struct]) -> _Entr
     fields = fields_of(config_type)
     table, _, rest = key.partition(".")
     if not rest:
-        if item_type(fields.get(key)) is not None:
+        if listed_table_type(fields.get(key)) is not None:
             return _Entry(data, key, fields[key])
         for name, field_type in fields.items():
             if isinstance(field_type, type) and issubclass(field_type, Struct) and key in fields_of(field_type):
                 return _Entry(data[name], key, fields_of(field_type)[key])
-    elif (item := item_type(fields.get(table))) is not None:
+    elif (item := listed_table_type(fields.get(table))) is not None:
         chosen, _, name = rest.partition(".")
         known = [one["name"] for one in data[table]]
         if chosen not in known and name in _NEW_TABLE_KEYS:

@@ -1,7 +1,7 @@
-"""Attention as plain matrix products, for short texts on a CPU.
+"""Attention that is fast for short texts on a CPU: three plain operations on matrices.
 
-torch's own attention is made for thousands of tokens. For a text of a few tokens on a CPU it is slower than three plain
-operations, and it gives a bias a gradient only through its own plain implementation in float32.
+torch's own attention is made for thousands of tokens. For a text of a few tokens on a CPU it is slower than plain
+matrix products, and it gives a bias a gradient only through its own plain implementation in float32.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def hides_later_tokens(query: Tensor, key: Tensor) -> Tensor:
+def causal_mask(query: Tensor, key: Tensor) -> Tensor:
     """A causal mask, `[query tokens, key tokens]`: true where a key comes after its query.
 
     Args:
@@ -28,7 +28,7 @@ def attention_weights(
     query: Tensor,
     key: Tensor,
     bias: Tensor | None = None,
-    hidden: Tensor | None = None,
+    hidden_mask: Tensor | None = None,
     scaling: float = 1.0,
 ) -> Tensor:
     """The softmax of the scores, `[batch, heads, query tokens, key tokens]`, computed in the type of query and key.
@@ -37,7 +37,7 @@ def attention_weights(
         query: `[batch, heads, query tokens, size of a head]`.
         key: `[batch, heads, key tokens, size of a head]`.
         bias: Added to the scores; of a shape that can be broadcast to theirs.
-        hidden: True where a key must not be seen; of a shape that can be broadcast to the scores'.
+        hidden_mask: True where a key must not be seen; of a shape that can be broadcast to the scores'.
         scaling: The scores are multiplied by this first.
     """
     scores = query @ key.transpose(2, 3)
@@ -46,8 +46,8 @@ def attention_weights(
         scores *= scaling
     if bias is not None:
         scores += bias
-    if hidden is not None:
-        scores.masked_fill_(hidden, torch.finfo(scores.dtype).min)
+    if hidden_mask is not None:
+        scores.masked_fill_(hidden_mask, torch.finfo(scores.dtype).min)
     return scores.softmax(-1)
 
 
@@ -55,7 +55,7 @@ def attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    hidden: Tensor | None = None,
+    hidden_mask: Tensor | None = None,
     scaling: float = 1.0,
     dropout: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
@@ -65,18 +65,22 @@ def attention(
         query: `[batch, heads, query tokens, size of a head]`.
         key: `[batch, heads, key tokens, size of a head]`.
         value: The same shape as the key.
-        hidden: True where a key must not be seen, as for `attention_weights`.
+        hidden_mask: True where a key must not be seen, as for `attention_weights`.
         scaling: The factor of the scores, as for `attention_weights`.
         dropout: The share of weights that are set to 0.
 
     Returns:
         The attended values, of the query's shape, and the weights after dropout.
     """
-    weights = functional.dropout(attention_weights(query, key, None, hidden, scaling), dropout, training=dropout > 0)
+    weights = functional.dropout(
+        attention_weights(query, key, None, hidden_mask, scaling), dropout, training=dropout > 0
+    )
     return weights @ value, weights
 
 
-def biased_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, hidden: Tensor | None) -> Tensor:
+def biased_attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, hidden_mask: Tensor | None
+) -> Tensor:
     """Attention with a bias that is learned, as T5 has it: scores and softmax in float32, the rest in the query's type.
 
     Args:
@@ -84,35 +88,35 @@ def biased_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | N
         key: `[batch, heads, key tokens, size of a head]`.
         value: The same shape as the key.
         bias: `[1, heads, query tokens, key tokens]`, added to the scores.
-        hidden: True where a key must not be seen, as for `attention_weights`.
+        hidden_mask: True where a key must not be seen, as for `attention_weights`.
     """
     if torch.is_grad_enabled():
-        attended: Tensor = _BiasedAttention.apply(query, key, value, bias, hidden)  # type: ignore[no-untyped-call]
+        attended: Tensor = _BiasedAttention.apply(query, key, value, bias, hidden_mask)  # type: ignore[no-untyped-call]
         return attended
-    return _biased(query, key, value, bias, hidden)[0]
+    return _biased(query, key, value, bias, hidden_mask)[0]
 
 
 def _biased(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, hidden: Tensor | None
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, hidden_mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     with torch.autocast(query.device.type, enabled=False):
-        weights = attention_weights(query.float(), key.float(), bias, hidden).to(query.dtype)
+        weights = attention_weights(query.float(), key.float(), bias, hidden_mask).to(query.dtype)
         return weights @ value, weights
 
 
 class _BiasedAttention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, hidden: Tensor | None
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, hidden_mask: Tensor | None
     ) -> Tensor:
-        attended, weights = _biased(query, key, value, bias, hidden)
+        attended, weights = _biased(query, key, value, bias, hidden_mask)
         ctx.save_for_backward(query, key, value, weights)
         return attended
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, weights = ctx.saved_tensors
-        to_value = weights.transpose(2, 3) @ gradient
-        to_scores = torch._softmax_backward_data(gradient @ value.transpose(2, 3), weights, -1, weights.dtype)
-        to_bias = to_scores.sum(0, keepdim=True, dtype=torch.float32) if ctx.needs_input_grad[3] else None
-        return to_scores @ key, to_scores.transpose(2, 3) @ query, to_value, to_bias, None
+        value_gradient = weights.transpose(2, 3) @ gradient
+        score_gradient = torch._softmax_backward_data(gradient @ value.transpose(2, 3), weights, -1, weights.dtype)
+        bias_gradient = score_gradient.sum(0, keepdim=True, dtype=torch.float32) if ctx.needs_input_grad[3] else None
+        return score_gradient @ key, score_gradient.transpose(2, 3) @ query, value_gradient, bias_gradient, None

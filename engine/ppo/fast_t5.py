@@ -20,7 +20,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.models.t5.modeling_t5 import T5DenseGatedActDense, T5LayerNorm
 
-from looptop.engine.models.fast_attention import biased_attention, hides_later_tokens
+from looptop.engine.models.fast_attention import biased_attention, causal_mask
 from looptop.engine.ppo.policy import IncrementalDecoder, T5Policy
 
 ATTENTION = "looptop_t5"
@@ -115,10 +115,10 @@ def attend(
         )
     if module.is_decoder and not module.is_causal:
         position_bias = None  # T5 has none between decoder and encoder; transformers passes zeros.
-    hidden = None if attention_mask is None else ~attention_mask
-    if hidden is None and module.is_causal and query.shape[2] > 1:
-        hidden = hides_later_tokens(query, key)
-    attended = biased_attention(query, key, value, position_bias, hidden)
+    hidden_mask = None if attention_mask is None else ~attention_mask
+    if hidden_mask is None and module.is_causal and query.shape[2] > 1:
+        hidden_mask = causal_mask(query, key)
+    attended = biased_attention(query, key, value, position_bias, hidden_mask)
     return attended.transpose(1, 2).contiguous(), None
 
 
@@ -142,7 +142,7 @@ class FastT5Decoder(IncrementalDecoder):
         # Any: torch types every part of a module as a tensor or a module.
         self._decoder: Any = policy.decoder
         self._start = torch.full_like(query_ids[:, 0], policy.config.decoder_start_token_id)
-        self._hidden = None if query_mask.all() else ~query_mask[:, None, None, :]
+        self._hidden_mask = None if query_mask.all() else ~query_mask[:, None, None, :]
         self._past: list[tuple[Tensor, Tensor]] = []
         self._heads = policy.config.num_heads
         memory = policy.encoder(input_ids=query_ids, attention_mask=query_mask).last_hidden_state
@@ -163,7 +163,9 @@ class FastT5Decoder(IncrementalDecoder):
             pasts.append(past)
             states = states + self._attended(own.SelfAttention, normed, past, bias, None)
             normed = cross.layer_norm(states)
-            states = states + self._attended(cross.EncDecAttention, normed, self._memory[number], None, self._hidden)
+            states = states + self._attended(
+                cross.EncDecAttention, normed, self._memory[number], None, self._hidden_mask
+            )
             states = feed_forward(states)
         self._past = pasts
         last: Tensor = self._decoder.final_layer_norm(states)[:, -1]
@@ -185,9 +187,14 @@ class FastT5Decoder(IncrementalDecoder):
         return self._by_head(attention.k(states)).float().contiguous(), self._by_head(attention.v(states)).contiguous()
 
     def _attended(
-        self, attention: Any, states: Tensor, past: tuple[Tensor, Tensor], bias: Tensor | None, hidden: Tensor | None
+        self,
+        attention: Any,
+        states: Tensor,
+        past: tuple[Tensor, Tensor],
+        bias: Tensor | None,
+        hidden_mask: Tensor | None,
     ) -> Tensor:
-        attended = biased_attention(self._by_head(attention.q(states)), *past, bias, hidden)
+        attended = biased_attention(self._by_head(attention.q(states)), *past, bias, hidden_mask)
         out: Tensor = attention.o(attended.transpose(1, 2).flatten(2))
         return out
 

@@ -1,4 +1,7 @@
-"""Controls: any process of the same user can tell a run to pause, continue, step, save or stop, and edit a PPO batch.
+"""Controls: requests to a live run, which any process of the same user can make.
+
+They tell it to pause, continue, step, save or stop; set and remove breakpoints; reward, rate or leave out samples of a
+PPO batch; and relabel, drop or restore training questions.
 
 Each is a small file that is written under another name and renamed into `controls/`, so the run never reads half of
 one. The run takes them at the end of every step, at each stage where a PPO batch can be held, and while it is paused,
@@ -113,12 +116,12 @@ def take(
         skipped: Names of files to skip. Files that cannot be removed are added, so that each is read once.
         accepts: Whether to take a control; the others stay.
     """
-    known = set() if skipped is None else skipped
+    skipped = set() if skipped is None else skipped
     taken = []
-    for path in waiting(folder):
-        if path.name in known:
+    for path in waiting_files(folder):
+        if path.name in skipped:
             continue
-        if before <= _sent(path.name) <= time.time():
+        if before <= _time_sent(path.name) <= time.time():
             continue
         control, trouble = None, ""
         try:
@@ -134,7 +137,7 @@ def take(
         except FileNotFoundError:  # another thread of the run has taken it
             continue
         except OSError:  # a folder, or nothing can be removed there
-            known.add(path.name)
+            skipped.add(path.name)
         if control is not None:
             taken.append(control)
         elif on_broken is not None:
@@ -142,7 +145,7 @@ def take(
     return taken
 
 
-def waiting(folder: RunFolder) -> list[Path]:
+def waiting_files(folder: RunFolder) -> list[Path]:
     """The files of the controls that are waiting, the oldest first."""
     try:
         refuse_unsafe_folder(folder.controls)
@@ -155,7 +158,7 @@ def waiting(folder: RunFolder) -> list[Path]:
 
 def stop_is_waiting(folder: RunFolder, skipped: set[str] | None = None) -> bool:
     """Whether a stop is among the controls that are waiting."""
-    for path in waiting(folder):
+    for path in waiting_files(folder):
         if skipped and path.name in skipped:
             continue
         with contextlib.suppress(OSError, *UNREADABLE):
@@ -182,7 +185,7 @@ def wait_answer(folder: RunFolder, control: Control, timeout: float) -> ControlA
         time.sleep(0.02)
 
 
-def _sent(name: str) -> float:
+def _time_sent(name: str) -> float:
     """When a control was sent, from its file name; 0 if the name does not tell."""
     digits = name.partition("-")[0]
     return int(digits) / 1e9 if digits.isascii() and digits.isdigit() else 0.0

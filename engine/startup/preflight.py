@@ -165,7 +165,7 @@ def _check_texts(config: PpoRunConfig) -> None:
             f" {visible(', '.join(columns))[:300]}; choose one with data.text_column",
         )
     limits = [] if data.max_queries is None else [data.max_queries]
-    if table.whole:
+    if table.is_complete:
         limits.append(sum(isinstance(row.get(wanted), str) and bool(row[wanted].strip()) for row in table.rows))
     if limits and min(limits) <= held_out:
         raise SettingError(
@@ -176,7 +176,7 @@ def _check_texts(config: PpoRunConfig) -> None:
 
 
 def _refuse_empty(source: str, table: TablePeek) -> None:
-    if table.whole and not table.rows:
+    if table.is_complete and not table.rows:
         raise SettingError("data.source", f"{visible(source)} holds no row; give a table that has rows")
 
 

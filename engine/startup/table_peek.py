@@ -1,4 +1,4 @@
-"""Reads the beginning of a local table of texts, without torch and without reading all of it."""
+"""Reads the first rows of a local CSV, JSONL or Parquet file, without torch and without reading all of it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from looptop.engine.paths import path_of
 
 @dataclass(frozen=True)
 class TablePeek:
-    """The beginning of a local table."""
+    """The first rows of a local table."""
 
     columns: list[str]
     rows: list[dict[str, Any]]
-    whole: bool
+    is_complete: bool
     """Whether these are all of its rows; False if a row could not be read."""
 
 
@@ -37,12 +37,12 @@ def peek(source: str, count: int) -> TablePeek:
     path = path_of(source)
     columns: list[str] = []
     rows: list[dict[str, Any]] = []
-    whole = False
+    is_complete = False
     with contextlib.suppress(OSError, ValueError, LookupError, NotImplementedError, csv.Error, RecursionError):
-        left = _rows_of(path, columns)
-        rows += islice(left, count)
-        whole = next(left, None) is None
-    return TablePeek(columns or list(rows[0] if rows else ()), rows, whole)
+        remaining = _rows_of(path, columns)
+        rows += islice(remaining, count)
+        is_complete = next(remaining, None) is None
+    return TablePeek(columns or list(rows[0] if rows else ()), rows, is_complete)
 
 
 def count_rows(source: str) -> int | None:

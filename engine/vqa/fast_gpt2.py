@@ -15,7 +15,7 @@ from transformers.activations import NewGELUActivation
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from looptop.engine.models.fast_attention import attention, hides_later_tokens
+from looptop.engine.models.fast_attention import attention, causal_mask
 
 ATTENTION = "looptop_gpt2"
 """The name of this module's attention in transformers."""
@@ -59,10 +59,10 @@ def attend(
     """
     if query.device.type != "cpu":  # The model was moved to a GPU later.
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **more)
-    hidden = None if attention_mask is None else ~attention_mask
-    if hidden is None and module.is_causal and query.shape[2] > 1:
-        hidden = hides_later_tokens(query, key)
-    attended, weights = attention(query, key, value, hidden, scaling, dropout)
+    hidden_mask = None if attention_mask is None else ~attention_mask
+    if hidden_mask is None and module.is_causal and query.shape[2] > 1:
+        hidden_mask = causal_mask(query, key)
+    attended, weights = attention(query, key, value, hidden_mask, scaling, dropout)
     return attended.transpose(1, 2), weights
 
 

@@ -11,7 +11,7 @@ from pyte.screens import Char
 from looptop.engine.config import override, preset
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import SampleRecord, TokenTable
-from looptop.engine.runs.control import send, waiting
+from looptop.engine.runs.control import send, waiting_files
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.engine.startup.host import launch
 from looptop.engine.startup.run import start
@@ -121,7 +121,7 @@ def test_attach_opens_the_run_that_was_named_and_leaves_the_live_one_alone() -> 
         tty.until(r"ppo-1 +✓ finished(?s:.*)12 of 12 batches(?s:.*)\n +12 ")
         tty.send(" ")
         tty.until("ppo-1 is not running")
-        assert "ppo-2" not in tty.text() and waiting(live) == []
+        assert "ppo-2" not in tty.text() and waiting_files(live) == []
         tty.send("q")
         assert tty.until_gone() == 0 and tty.restored()
 

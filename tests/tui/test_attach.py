@@ -83,7 +83,7 @@ async def test_the_app_opens_on_the_run_that_was_named_and_keys_are_about_it(ans
             sentence = f"{named.id} is not running, it is finished"
             await until(pilot, lambda: sentence in " ".join(shown(app).split()))
             assert shows(app, named)
-        assert [control.waiting(run) for run in beside] == [[] for _ in beside]
+        assert [control.waiting_files(run) for run in beside] == [[] for _ in beside]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -94,8 +94,8 @@ async def test_the_app_opens_on_a_live_run_of_several(answers: QuickAnswers, kin
         async with app.run_test(size=SIZE) as pilot:
             await until(pilot, lambda: f"{named.id} " in top(app) and "running" in top(app))
             await pilot.press("space")
-            await until(pilot, lambda: control.waiting(named))
-        assert [control.waiting(run) for run in beside] == [[] for _ in beside]
+            await until(pilot, lambda: control.waiting_files(named))
+        assert [control.waiting_files(run) for run in beside] == [[] for _ in beside]
 
 
 @pytest.mark.parametrize("kind", KINDS)

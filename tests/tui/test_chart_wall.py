@@ -103,9 +103,9 @@ async def test_keys_of_the_run_do_not_act_while_a_chart_has_the_focus(answers: Q
             await until(pilot, lambda: wall.data.charts)
             await pilot.press("tab", "plus", "full_stop", "x")
             await until(pilot, lambda: wall.view.unit == "epoch")
-            assert control.waiting(run) == []
+            assert control.waiting_files(run) == []
             await pilot.press("escape", "full_stop")
-            await until(pilot, lambda: len(control.waiting(run)) == 1)
+            await until(pilot, lambda: len(control.waiting_files(run)) == 1)
         assert [each.kind for each in control.take(run)] == ["step"]
 
 

@@ -155,7 +155,7 @@ async def test_a_live_run_is_followed_and_driven(answers: QuickAnswers) -> None:
             await pilot.press("space", "c", "X")
             await until(pilot, lambda: "Stop the run" in shown(app))
             await pilot.press("enter")
-            await until(pilot, lambda: len(control.waiting(run)) == 3)
+            await until(pilot, lambda: len(control.waiting_files(run)) == 3)
         writer.close()
     assert [each.kind for each in control.take(run)] == ["pause", "checkpoint", "stop"]
 

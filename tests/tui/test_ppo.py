@@ -467,7 +467,7 @@ async def test_the_line_of_stages_says_whose_they_are(answers: QuickAnswers) -> 
                 await pilot.press(key)
                 sentence = "batch 2 of ppo-1 was updated already, batch 4 not yet; here only a rating can be given"
                 await until(pilot, lambda: sentence in [each.message for each in app._notifications])  # noqa: B023
-                assert "reward of sample" not in shown(app) and control.waiting(run) == []
+                assert "reward of sample" not in shown(app) and control.waiting_files(run) == []
                 app.clear_notifications()
             await pilot.press("enter")
             await until(pilot, lambda: screen.navigation.level == "sample" and stages().startswith(" batch 4:"))

@@ -43,7 +43,7 @@ async def test_keys_send_controls_to_a_live_run(answers: QuickAnswers) -> None:
             await pilot.press("space", "s", "S", "c", "X")
             await until(pilot, lambda: "Stop the run" in shown(app))
             await pilot.press("enter")
-            await until(pilot, lambda: len(control.waiting(run)) == 5)
+            await until(pilot, lambda: len(control.waiting_files(run)) == 5)
         taken = control.take(run)
     assert sorted((each.kind, each.to, each.by) for each in taken) == [
         ("checkpoint", "", "app"),
@@ -66,11 +66,11 @@ async def test_a_held_batch_is_judged_by_keys(answers: QuickAnswers) -> None:
             await pilot.press("enter", "ctrl+u", "minus", *"3.5")
             await until(pilot, lambda: "enter uses it" in shown(app))
             await pilot.press("enter", "x", "plus")
-            await until(pilot, lambda: len(control.waiting(run)) == 3)
+            await until(pilot, lambda: len(control.waiting_files(run)) == 3)
             await pilot.press("down", "minus", "enter", "e", "ctrl+u")
             await until(pilot, lambda: "removes your reward" in shown(app))
             await pilot.press("enter")
-            await until(pilot, lambda: len(control.waiting(run)) == 5)
+            await until(pilot, lambda: len(control.waiting_files(run)) == 5)
         taken = control.take(run)
     assert sorted((each.kind, each.batch or 0, each.sample or 0, each.value or 0.0) for each in taken) == [
         ("leave_out", 4, 1, 1.0),
@@ -135,7 +135,7 @@ async def test_the_runs_answer_is_shown(answers: QuickAnswers) -> None:
                 ("step", "S", refused("stopping", "the run is stopping")),
             ):
                 await pilot.press(key)
-                await until(pilot, lambda: control.waiting(run))
+                await until(pilot, lambda: control.waiting_files(run))
                 (asked,) = control.take(run)
                 assert asked.kind == kind
                 writer.control(asked.id, asked.kind, 3, answer)
@@ -202,7 +202,7 @@ async def test_a_breakpoint_of_a_live_run_goes_to_the_run(answers: QuickAnswers)
         async with app.run_test(size=SIZE) as pilot:
             await go(pilot, run)
             await pilot.press("b", *"nan", "enter")
-            await until(pilot, lambda: control.waiting(run))
+            await until(pilot, lambda: control.waiting_files(run))
         assert [(each.kind, each.condition) for each in control.take(run)] == [("break", "nan")]
 
 
@@ -420,7 +420,7 @@ async def test_a_reward_that_the_run_cannot_compute_with_is_refused_as_it_is_typ
             await pilot.press("e", "ctrl+u", *"1e308")
             await until(pilot, lambda: "the reward 1e+308 is larger than fp32 can hold" in shown(app))
             await pilot.press("enter", "escape")
-            assert control.waiting(run) == []
+            assert control.waiting_files(run) == []
 
 
 async def test_a_sample_that_is_left_out_is_in_no_histogram(answers: QuickAnswers) -> None:

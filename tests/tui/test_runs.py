@@ -386,7 +386,7 @@ async def test_a_live_run_is_stopped_from_the_list(answers: QuickAnswers) -> Non
             await until(pilot, lambda: "Stop the run" in shown(app))
             await pilot.press("x")  # A double press must not lose what came after the last checkpoint.
             await pilot.press("enter")
-            await until(pilot, lambda: control.waiting(run))
+            await until(pilot, lambda: control.waiting_files(run))
         assert [(each.kind, each.checkpoint) for each in control.take(run)] == [("stop", True)]
 
 

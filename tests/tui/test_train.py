@@ -205,7 +205,7 @@ async def test_keys_send_controls(answers: QuickAnswers) -> None:
             await pilot.press("space", "c", "x")
             await until(pilot, lambda: "Stop the run" in shown(app))
             await pilot.press("enter")
-            await until(pilot, lambda: len(control.waiting(run)) == 3)
+            await until(pilot, lambda: len(control.waiting_files(run)) == 3)
         taken = control.take(run)
     assert [(each.kind, each.by, each.checkpoint) for each in taken] == [
         ("pause", "app", True),

@@ -337,7 +337,7 @@ def test_a_stop_dated_in_the_future_does_not_stop_the_resumed_run(monkeypatch: p
         gate = Gate(folder, journal)
         fresh = control.send(folder, "pause")
         gate.discard_before(lock.started)
-        assert [path.name.partition("-")[2] for path in control.waiting(folder)] == [f"{fresh.id}.json"]
+        assert [path.name.partition("-")[2] for path in control.waiting_files(folder)] == [f"{fresh.id}.json"]
         assert not gate.stop_is_wanted()
         journal.close()
     answers = {answer.id: answer.text for answer in Journal(folder.db).controls()}

@@ -145,7 +145,7 @@ def test_controls_are_neither_read_nor_written_through_a_link(folder: RunFolder,
     replace(folder.controls, lambda path: path.symlink_to(victim))
     journal = JournalWriter(folder.db)
     Gate(folder, journal).discard_before(time.time())
-    assert control.take(folder) == [] and control.waiting(folder) == []
+    assert control.take(folder) == [] and control.waiting_files(folder) == []
     with RunLock(folder.lock).acquire(), pytest.raises(LooptopError, match="controls: it is a link"):
         control.send(folder, "stop")
     journal.close()

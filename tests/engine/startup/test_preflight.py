@@ -112,7 +112,7 @@ def test_too_few_texts_to_hold_some_out_are_refused(suffix: str, tmp_path: Path)
 def test_a_table_that_cannot_be_read_is_left_to_the_run(tmp_path: Path) -> None:
     for name, data in (("a.jsonl", b"[1]\n"), ("b.jsonl", b"{"), ("c.csv", b"text\n\xff\n"), ("d.parquet", b"no")):
         (tmp_path / name).write_bytes(data)
-        assert not peek(str(tmp_path / name), 9).whole
+        assert not peek(str(tmp_path / name), 9).is_complete
         refuse_unusable(override(preset("tiny", "ppo"), [f"source={tmp_path / name}"]))
 
 
