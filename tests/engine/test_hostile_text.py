@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from looptop.engine.cli import control
 from looptop.engine.cli.main import main
 from looptop.engine.journal.reader import Journal
 from tests.factories.hostile import HOSTILE, acts, hostile_run
@@ -21,7 +22,8 @@ def output(words: list[str]) -> tuple[str, str]:
     return out.getvalue(), err.getvalue()
 
 
-def test_no_command_says_what_acts_on_the_terminal(tmp_path: Path) -> None:
+def test_no_command_says_what_acts_on_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "SECONDS_TO_WAIT", 0.1)  # nobody answers
     run = hostile_run()
     metric = next(name for name in Journal(run.db).names() if HOSTILE in name)
     last = "6"
