@@ -10,7 +10,7 @@ from looptop.engine.journal.records import RunState, RunSummary, state_text
 from looptop.engine.runs.listing import headline, measured_model
 from looptop.tui.text import cell, number, safe
 
-COLOURS = {
+STATE_COLOURS = {
     RunState.CREATED: "$text-muted",
     RunState.QUEUED: "$text-accent",
     RunState.RUNNING: "$text-success",
@@ -20,7 +20,7 @@ COLOURS = {
     RunState.FAILED: "$text-error",
     RunState.INTERRUPTED: "$text-error",
 }
-MARKS = {
+STATE_MARKS = {
     RunState.CREATED: "◌",
     RunState.QUEUED: "…",
     RunState.RUNNING: "▶",
@@ -30,9 +30,9 @@ MARKS = {
     RunState.FAILED: "✗",
     RunState.INTERRUPTED: "✗",
 }
-MOST_NAME = 14
+MAX_NAME_WIDTH = 14
 """The most cells of a run's name in a list."""
-WITH_ALERTS = "!"
+ALERT_MARK = "!"
 """The mark of a run that finished but raised alerts."""
 
 
@@ -40,30 +40,30 @@ def state_word(state: RunState, alerts: int = 0) -> Content:
     """A state with its mark and colour."""
     text = f"{mark_of(state, alerts)} {state_text(state, alerts)}"
     if not alerts or state is RunState.FINISHED:
-        return Content.styled(text, f"{'$text-warning' if alerts else COLOURS[state]} bold")
-    shown = len(f"{MARKS[state]} {state.value}")
-    return Content.assemble((text[:shown], f"{COLOURS[state]} bold"), (text[shown:], "$text-warning bold"))
+        return Content.styled(text, f"{'$text-warning' if alerts else STATE_COLOURS[state]} bold")
+    shown = len(f"{STATE_MARKS[state]} {state.value}")
+    return Content.assemble((text[:shown], f"{STATE_COLOURS[state]} bold"), (text[shown:], "$text-warning bold"))
 
 
 def mark_of(state: RunState, alerts: int = 0) -> str:
     """The mark of a run's state."""
-    return WITH_ALERTS if state is RunState.FINISHED and alerts else MARKS[state]
+    return ALERT_MARK if state is RunState.FINISHED and alerts else STATE_MARKS[state]
 
 
 def run_lines(summaries: Sequence[RunSummary]) -> list[Content]:
     """A line for each run of a list, in columns that are as wide as these runs need."""
     states = [state_word(each.state, each.alerts) for each in summaries]
     figures = [figure_text(each) if headline(each)[0].endswith("accuracy") else "" for each in summaries]
-    names = max((min(len(each.id), MOST_NAME) for each in summaries), default=0)
-    words, widest = max(map(len, states), default=0), max(map(len, figures), default=0)
+    name_width = max((min(len(each.id), MAX_NAME_WIDTH) for each in summaries), default=0)
+    state_width, figure_width = max(map(len, states), default=0), max(map(len, figures), default=0)
     lines = []
     for summary, state, figure in zip(summaries, states, figures, strict=True):
         how_far = f"{summary.step or 0:,}/{summary.total_steps:,}" if summary.total_steps else ""
         lines.append(
             Content.assemble(
-                cell(summary.id, names + 2, "bold"),
-                state.pad_right(words - len(state) + 2),
-                safe(f"{summary.preset:<6.6} {how_far:>13}  {figure:<{widest}}  {summary.title}", "$text-muted"),
+                cell(summary.id, name_width + 2, "bold"),
+                state.pad_right(state_width - len(state) + 2),
+                safe(f"{summary.preset:<6.6} {how_far:>13}  {figure:<{figure_width}}  {summary.title}", "$text-muted"),
             )
         )
     return lines

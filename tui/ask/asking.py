@@ -121,7 +121,7 @@ class Asking:
     @property
     def is_loading(self) -> bool:
         """Whether the model is being started or loaded."""
-        return self._status.is_waiting
+        return self._status.is_loading
 
     @property
     def is_busy(self) -> bool:

@@ -17,19 +17,19 @@ class ModelStatus:
     """The status of the process, and since when it has it.
 
     Args:
-        kept: Keeps how long the last start took, from which the time left of the next is estimated.
+        state_file: Keeps how long the last start took, from which the time left of the next is estimated.
     """
 
-    def __init__(self, kept: StateFile) -> None:
+    def __init__(self, state_file: StateFile) -> None:
         self.code = STARTING
-        """`starting`, `loading MODEL`, `ready`, `ended` or `failed`."""
-        self._kept = kept
-        self._since = time.monotonic()
-        self._start_began: float | None = self._since
+        """One of the four codes above; any other text says what is being loaded and is shown as it is."""
+        self._state_file = state_file
+        self._status_time = time.monotonic()
+        self._start_time: float | None = self._status_time
         """When the process was started, as long as it has not answered yet."""
 
     @property
-    def is_waiting(self) -> bool:
+    def is_loading(self) -> bool:
         """Whether the model is being started or loaded."""
         return self.code not in (READY, ENDED, FAILED)
 
@@ -39,13 +39,13 @@ class ModelStatus:
             return
         now = time.monotonic()
         if code == STARTING:
-            self._start_began = now
-        elif code == READY and self._start_began is not None:
-            self._kept.keep_start_seconds(now - self._start_began)
-            self._start_began = None
+            self._start_time = now
+        elif code == READY and self._start_time is not None:
+            self._state_file.keep_start_seconds(now - self._start_time)
+            self._start_time = None
         elif code in (ENDED, FAILED):
-            self._start_began = None
-        self.code, self._since = code, now
+            self._start_time = None
+        self.code, self._status_time = code, now
 
     def text(self, unanswered: int = 0) -> str:
         """The status in words.
@@ -62,12 +62,12 @@ class ModelStatus:
             STARTING: "starting: loading PyTorch",
         }
         text = words.get(self.code, visible(self.code))
-        return text + self._duration() if self.is_waiting else text
+        return text + self._time_text() if self.is_loading else text
 
-    def _duration(self) -> str:
-        began = self._since if self._start_began is None else self._start_began
+    def _time_text(self) -> str:
+        began = self._status_time if self._start_time is None else self._start_time
         taken = time.monotonic() - began
         if taken < SHOWN_AFTER_SECONDS:
             return "…"
-        left = self._kept.state.start_seconds - taken if self._start_began is not None else 0.0
+        left = self._state_file.state.start_seconds - taken if self._start_time is not None else 0.0
         return f", {int(taken)} s so far" + (f", about {left:.0f} s left" if left >= 1 else "")

@@ -14,7 +14,7 @@ from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.engine.text import counted
 from looptop.tui.ppo.columns import marks_in_short
 from looptop.tui.ppo.snapshot import PpoSnapshot
-from looptop.tui.run_text import COLOURS, state_word
+from looptop.tui.run_text import STATE_COLOURS, state_word
 from looptop.tui.text import duration, reason, safe
 
 PATH_SEPARATOR = "\u203a"
@@ -56,7 +56,7 @@ def status_line(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> C
     state, reached = snapshot.state, snapshot.reached
     held_elsewhere = state is RunState.PAUSED and snapshot.held is None
     if (held_elsewhere or state in (RunState.QUEUED, RunState.FAILED, RunState.STOPPED)) and snapshot.reason:
-        return reason(safe(f" {snapshot.reason}", COLOURS[state]), width)
+        return reason(safe(f" {snapshot.reason}", STATE_COLOURS[state]), width)
     if state is RunState.INTERRUPTED:
         return _cut(Content.styled(" its process is gone; r resumes from its last checkpoint", "$text-muted"), width)
     if reached is not None:

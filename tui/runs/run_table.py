@@ -31,7 +31,7 @@ COLUMNS = (
     Column("note", "title, note", 8, least=8, text=True),
 )
 """A column's key is the name to sort by."""
-MOST_FIGURE = 30
+MAX_FIGURE_WIDTH = 30
 """The most cells of a figure: the names of somebody else's metrics can be long."""
 MUTED = ("kind", "started", "took", "device")
 STATE_STYLES = {
@@ -123,7 +123,7 @@ def _columns(runs: Sequence[RunSummary]) -> tuple[Column, ...]:
     """The columns: state and figure are as wide as these runs need."""
     widths = {
         "state": max((len(_state_text(run)) for run in runs if run.alerts), default=0),
-        "headline": min(MOST_FIGURE, max((len(figure_text(run)) for run in runs), default=0)),
+        "headline": min(MAX_FIGURE_WIDTH, max((len(figure_text(run)) for run in runs), default=0)),
     }
     return tuple(replace(column, width=max(column.width, widths.get(column.key, 0))) for column in COLUMNS)
 

@@ -13,7 +13,7 @@ from looptop.engine.runs.folder import RunState
 from looptop.engine.runs.listing import took
 from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.engine.text import visible_answer
-from looptop.tui.run_text import COLOURS, state_word
+from looptop.tui.run_text import STATE_COLOURS, state_word
 from looptop.tui.text import bar, cell, duration, number, percent, reason, safe, size
 from looptop.tui.train.snapshot import Snapshot
 
@@ -39,7 +39,7 @@ def head(snapshot: Snapshot, width: int) -> Content:
     if snapshot.title:
         line += safe(f"{snapshot.title}  ", "bold")
     if snapshot.state in (RunState.PAUSED, RunState.QUEUED, RunState.FAILED, RunState.STOPPED) and snapshot.reason:
-        return reason(line + safe(snapshot.reason, COLOURS[snapshot.state]), width)
+        return reason(line + safe(snapshot.reason, STATE_COLOURS[snapshot.state]), width)
     if snapshot.state is RunState.INTERRUPTED:
         return line + safe(f"{snapshot.trouble}; r resumes from its last checkpoint", "$text-muted")
     if snapshot.trouble:
