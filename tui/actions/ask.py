@@ -1,4 +1,7 @@
-"""Actions of the Ask screen."""
+"""Keys of the Ask screen.
+
+Each is an `Action`: what it calls, its keys, its label in the bottom line, and its sentence in the help.
+"""
 
 from __future__ import annotations
 

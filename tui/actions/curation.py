@@ -1,4 +1,7 @@
-"""Actions of the page of training questions."""
+"""Keys of the page of training questions.
+
+Each is an `Action`: what it calls, its keys, its label in the bottom line, and its sentence in the help.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Actions of charts, the same on every screen that has some; they work while a chart has the focus."""
+"""Keys of charts, the same on every screen that has some; they work while a chart has the focus.
+
+Each is an `Action`: what it calls, its keys, its label in the bottom line, and its sentence in the help.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Actions of the PPO screen, the most specific contexts first."""
+"""Keys of the PPO screen, the most specific contexts first.
+
+Each is an `Action`: what it calls, its keys, its label in the bottom line, and its sentence in the help.
+"""
 
 from __future__ import annotations
 

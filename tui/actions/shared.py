@@ -1,4 +1,7 @@
-"""Actions of the whole app, of text fields, of lists, and of overlays."""
+"""Keys of the whole app, of text fields, of lists, and of overlays.
+
+Each is an `Action`: what it calls, its keys, its label in the bottom line, and its sentence in the help.
+"""
 
 from __future__ import annotations
 
