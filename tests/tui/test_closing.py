@@ -100,7 +100,7 @@ async def test_a_command_is_not_typed_into_the_field_that_has_the_focus(answers:
         field = app.screen.query_one("#question", Input)
         await until(pilot, lambda: field.value == "x")
         (await palette_results(pilot, "model (m)")).action_select()
-        await until(pilot, lambda: isinstance(app.screen, ModelPicker))
+        await until(pilot, lambda: isinstance(app.screen, ModelPicker) and app.screen.query("#choices"))
         assert field.value == "x"
 
 
