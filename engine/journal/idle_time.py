@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 from looptop.engine.journal import decode
@@ -26,21 +27,25 @@ def idle_seconds(read: Any) -> float:
         for time, state in read("SELECT time, state FROM states ORDER BY id").fetchall()
     ]
     changes = [(time, state) for time, state in rows if time is not None]
+    resumes = _resume_times(read)
     total = 0.0
     for at, ((begin, state), (end, following)) in enumerate(itertools.pairwise(changes)):
         if state in _ENDED:
             total += max(0.0, end - begin)
         elif state in _TRAINING and following == RunState.RUNNING.value:
-            until = changes[at + 2][0] if at + 2 < len(changes) else None
-            if _was_resumed(read, end, until):
+            until = changes[at + 2][0] if at + 2 < len(changes) else math.inf
+            # A paused run that is continued has the same states, without the event of a resume.
+            if any(end <= time < until for time in resumes):
                 total += max(0.0, end - _last_kept(read, begin, end))
     return total
 
 
-def _was_resumed(read: Any, begin: float, until: float | None) -> bool:
-    """Whether a process that resumed the run began then; a paused run that is continued has the same states."""
-    query = "SELECT 1 FROM events WHERE kind = 'resume' AND time >= ? AND time < ? LIMIT 1"
-    return read(query, (begin, float("inf") if until is None else until)).fetchone() is not None
+def _resume_times(read: Any) -> list[float]:
+    """When processes that resumed the run began: read once, as a run may have been paused thousands of times."""
+    times = (
+        decode.moment_or_none(time) for (time,) in read("SELECT time FROM events WHERE kind = 'resume'").fetchall()
+    )
+    return [time for time in times if time is not None]
 
 
 def _last_kept(read: Any, begin: float, end: float) -> float:
