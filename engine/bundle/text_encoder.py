@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import DistilBertConfig, DistilBertForMaskedLM, DistilBertTokenizerFast
 
 from looptop.engine.bundle.shared import HEADS, INITIALIZER_RANGE, SEED, WIDTH, fraction_true, save, train, write_card
-from looptop.engine.vqa.training_notes import write_words
+from looptop.engine.vqa.confidence.training_notes import write_words
 from looptop.engine.worlds import shapes
 
 STEPS, RATE = 600, 2e-3

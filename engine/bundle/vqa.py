@@ -8,9 +8,8 @@ from pathlib import Path
 import looptop.engine
 from looptop.engine.bundle.shared import WIDTH, write_card
 from looptop.engine.config.vqa import VqaRunConfig
-from looptop.engine.vqa.confidence_fit import earlier_words
-from looptop.engine.vqa.model_notes import note_model
-from looptop.engine.vqa.training_notes import read_calibration, write_words
+from looptop.engine.vqa.confidence.fitting import earlier_words, note_model
+from looptop.engine.vqa.confidence.training_notes import read_calibration, write_words
 from looptop.engine.worlds import shapes
 
 
@@ -52,7 +51,7 @@ and its text encoder were trained on, and the features of 2,000 of its training 
 
 
 def build_notes(bundled: Path) -> None:
-    """Writes what training notes (`training_notes`, `doubt_images`) for the bundled models as they are.
+    """Writes what training notes (`training_notes`, `unfamiliar_images`) for the bundled models as they are.
 
     Args:
         bundled: The folder of all bundled models.

@@ -15,7 +15,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.home import is_read_only
 from looptop.engine.text import visible, visible_answer
 from looptop.engine.vqa.answer_records import MIN_SHOWN_PROBABILITY, Answer
-from looptop.engine.vqa.doubt_text import doubt_text, unchecked_text
+from looptop.engine.vqa.confidence.doubts import doubt_text, unchecked_text
 from looptop.engine.vqa.images.decode import open_image
 from looptop.engine.vqa.model_card import calibrate_helps
 from looptop.engine.vqa.saved_models import folder_of

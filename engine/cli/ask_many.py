@@ -28,9 +28,8 @@ from looptop.engine.cli.progress import Progress, Status, progress_on
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.paths import path_of
 from looptop.engine.text import counted, visible, visible_answer
-from looptop.engine.vqa.answer_records import Check, Doubt, UnfamiliarImage
+from looptop.engine.vqa.confidence.doubts import Check, Doubt, UnfamiliarImage, doubt_name, doubt_text, unchecked_text
 from looptop.engine.vqa.data.official_files import check_writable
-from looptop.engine.vqa.doubt_text import doubt_name, doubt_text, unchecked_text
 from looptop.engine.vqa.image_folders import images_below
 from looptop.engine.vqa.image_sources import ImageEntry
 from looptop.engine.vqa.images.decode import check_image, has_image_suffix

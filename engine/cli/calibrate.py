@@ -65,8 +65,7 @@ def run(arguments: Arguments) -> int:
         folder = folder.resolve()  # A person may name it by a link; that in somebody else's run is refused.
     refuse_unsafe_folder(folder)
     with quiet_libraries(), contextlib.closing(progress_on(sys.stderr)) as progress:
-        from looptop.engine.vqa.confidence_fit import earlier_words
-        from looptop.engine.vqa.model_notes import note_model
+        from looptop.engine.vqa.confidence.fitting import earlier_words, note_model
 
         def on_progress(done: int, total: int) -> None:
             progress.show(Status("calibrate", "", done / total, [f"question {done:,} of {total:,}"]))

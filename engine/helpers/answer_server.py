@@ -17,7 +17,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.helpers.answers import AskReply, BatchAnswer, WireRequest
 from looptop.engine.helpers.server import HelperServer, run
 from looptop.engine.text import visible
-from looptop.engine.vqa.training_notes import CONFIDENCE
+from looptop.engine.vqa.confidence.training_notes import CONFIDENCE
 
 if TYPE_CHECKING:
     from looptop.engine.vqa.answering import Answerer

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 
 from msgspec import Struct
+
+from looptop.engine.vqa.confidence.doubts import Check, Doubt
 
 END = "<end>"
 """The text that stands for the token that ends an answer."""
@@ -19,44 +20,6 @@ class Candidate(Struct, frozen=True):
     """How probable it is that the model says this and is right: calibrated, if a temperature is kept with the model."""
     raw_confidence: float
     """The model's probability of exactly this answer, its end included."""
-
-
-class UnknownWords(Struct, frozen=True, tag="unknown_words"):
-    """The question has words that no training question had."""
-
-    words: list[str]
-
-
-class NoWordKnown(Struct, frozen=True, tag="no_word_known"):
-    """The text encoder knows no token of the question, so the answer does not depend on the question."""
-
-
-class UnfamiliarImage(Struct, frozen=True, tag="unfamiliar_image"):
-    """The image is unlike the images that the model was trained on."""
-
-    distance: float
-    """The distance of its features to the nearest training image's, from 0 to 2 (`doubt_images`)."""
-    threshold: float
-    """99 % of the validation images are nearer."""
-
-
-class ChecksMissing(Struct, frozen=True, tag="checks_missing"):
-    """Something kept with the model cannot be read, so its confidence is raw, or words or images are not checked."""
-
-    error: str
-
-
-Doubt = UnknownWords | NoWordKnown | UnfamiliarImage | ChecksMissing
-"""A reason to doubt an answer."""
-
-
-class Check(StrEnum):
-    """A check of an answer. Each needs something that is kept with the model."""
-
-    WORDS = "words"
-    """The words of its training questions."""
-    IMAGE = "image"
-    """The features of its training images."""
 
 
 MIN_SHOWN_PROBABILITY = 0.0005
@@ -88,7 +51,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     raw_confidence: float
     """The model's probability of exactly this answer."""
     calibrated: bool = False
-    """Whether the confidences are calibrated (`calibration`); if not, they are the raw ones."""
+    """Whether the confidences are calibrated (`confidence.calibration`); if not, they are the raw ones."""
     candidates: list[Candidate]
     """The most probable answers, distinct as text, best first; their confidences sum to at most 1, the raw ones too."""
     tokens: list[TokenProbability]

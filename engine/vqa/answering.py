@@ -28,14 +28,13 @@ from looptop.engine.vqa.answer_records import (
     MIN_SHOWN_PROBABILITY,
     Answer,
     Candidate,
-    Check,
-    Doubt,
     OtherToken,
     TokenProbability,
 )
-from looptop.engine.vqa.calibration import calibrate_all
+from looptop.engine.vqa.confidence.answer_checks import AnswerChecks
+from looptop.engine.vqa.confidence.calibration import calibrate_all
+from looptop.engine.vqa.confidence.doubts import Check, Doubt
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, best_answers, longest_answer
-from looptop.engine.vqa.doubts import AnswerChecks
 from looptop.engine.vqa.images.decode import open_image
 from looptop.engine.vqa.model import VqaModel, load_model
 from looptop.engine.vqa.processing import VqaProcessor

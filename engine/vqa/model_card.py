@@ -19,12 +19,19 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.models.names import read_json
 from looptop.engine.models.tensor_shapes import tensor_shapes
 from looptop.engine.runs.alerts.accuracy import QUESTION_ONLY
-from looptop.engine.vqa.answer_records import Check
+from looptop.engine.vqa.confidence.doubts import Check
+from looptop.engine.vqa.confidence.training_notes import (
+    CONFIDENCE,
+    IMAGES,
+    WORDS,
+    Calibration,
+    read_calibration,
+    read_words,
+)
 from looptop.engine.vqa.evaluation.checkpoints import checkpoint_of
 from looptop.engine.vqa.evaluation.kept import evaluations_of
 from looptop.engine.vqa.evaluation.records import Checkpoint, Evaluation
 from looptop.engine.vqa.saved_models import BUNDLED, folder_of, run_of
-from looptop.engine.vqa.training_notes import CONFIDENCE, IMAGES, WORDS, Calibration, read_calibration, read_words
 
 MAX_TEXT_BYTES = 64 * 1024
 

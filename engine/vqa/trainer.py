@@ -27,13 +27,13 @@ from looptop.engine.training.trainer import RunTrainer
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions, identity
 from looptop.engine.vqa.breakdown import Outcome, breakdown_of, write_breakdown
-from looptop.engine.vqa.confidence_fit import MAX_QUESTIONS, fit_calibration, spread
+from looptop.engine.vqa.confidence.fitting import MAX_QUESTIONS, fit_calibration, spread
+from looptop.engine.vqa.confidence.training_notes import CONFIDENCE, WORDS, Calibration, write_calibration, write_words
 from looptop.engine.vqa.curation.epoch_losses import LossCollector
 from looptop.engine.vqa.data.left_out import ProblemReporter
 from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, greedy, longest_answer
 from looptop.engine.vqa.model import NonFiniteError, VqaModel
 from looptop.engine.vqa.processing import IGNORED, VqaProcessor
-from looptop.engine.vqa.training_notes import CONFIDENCE, WORDS, Calibration, write_calibration, write_words
 
 NO_ROW = -1
 """The row number of padding in a batch of an evaluation."""

@@ -33,7 +33,7 @@ from looptop.engine.training.trainer import (
 from looptop.engine.training.unreached import freeze_unreached
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import Questions
-from looptop.engine.vqa.confidence_fit import earlier_words, fit_checks, training_words
+from looptop.engine.vqa.confidence.fitting import earlier_words, fit_checks, training_words
 from looptop.engine.vqa.curation.setup import curate
 from looptop.engine.vqa.data.left_out import ProblemReporter
 from looptop.engine.vqa.data.load import load_data

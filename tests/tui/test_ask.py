@@ -9,15 +9,8 @@ from textual import events
 from textual.widgets import Input, Static
 
 from looptop.engine.helpers.answers import AskReply, AskRequest
-from looptop.engine.vqa.answer_records import (
-    Candidate,
-    Check,
-    Doubt,
-    OtherToken,
-    TokenProbability,
-    UnfamiliarImage,
-    UnknownWords,
-)
+from looptop.engine.vqa.answer_records import Candidate, OtherToken, TokenProbability
+from looptop.engine.vqa.confidence.doubts import Check, Doubt, UnfamiliarImage, UnknownWords
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer_view import AnswerView
 from looptop.tui.ask.image_list import ImageList

@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from looptop.engine.text import visible, visible_answer
 from looptop.engine.vqa.answer_records import MIN_SHOWN_PROBABILITY
-from looptop.engine.vqa.doubt_text import doubt_text, unchecked_text
+from looptop.engine.vqa.confidence.doubts import doubt_text, unchecked_text
 from looptop.tui.actions import bindings
 from looptop.tui.text import bar, cell, probability, safe
 

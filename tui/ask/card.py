@@ -15,7 +15,7 @@ from textual.widgets import Static
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import counted, visible
 from looptop.engine.times import local_time
-from looptop.engine.vqa.answer_records import Check
+from looptop.engine.vqa.confidence.doubts import Check
 from looptop.tui import actions
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay

@@ -12,7 +12,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.text import counted
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.batches import OnProgress
-from looptop.engine.vqa.calibration import calibration_error
+from looptop.engine.vqa.confidence.calibration import calibration_error
 from looptop.engine.vqa.data.rows import Row
 from looptop.engine.vqa.evaluation import kept
 from looptop.engine.vqa.evaluation.answers import answer_questions

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from looptop.engine.vqa.calibration import BINS
+from looptop.engine.vqa.confidence.calibration import BINS
 from looptop.engine.vqa.evaluation.intervals import clustered_mean
 from looptop.engine.vqa.evaluation.records import Estimate, QuestionResult
 

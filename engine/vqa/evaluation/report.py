@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from looptop.engine.vqa.calibration import calibration_error
+from looptop.engine.vqa.confidence.calibration import calibration_error
 from looptop.engine.vqa.confusion import Confusion, confusion
 from looptop.engine.vqa.evaluation.coverage import RISKS, Coverage, coverage_at
 from looptop.engine.vqa.evaluation.difficult import hardest, probably_mislabelled

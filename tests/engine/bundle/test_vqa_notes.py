@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from looptop.engine.bundle.shared import BUNDLED
-from looptop.engine.vqa.answer_records import UnfamiliarImage, UnknownWords
 from looptop.engine.vqa.answering import Answerer
-from looptop.engine.vqa.doubt_images import image_features
-from looptop.engine.vqa.doubt_words import unknown_words
-from looptop.engine.vqa.training_notes import read_calibration, read_words
+from looptop.engine.vqa.confidence.doubts import UnfamiliarImage, UnknownWords
+from looptop.engine.vqa.confidence.training_notes import read_calibration, read_words
+from looptop.engine.vqa.confidence.unfamiliar_images import image_features
+from looptop.engine.vqa.confidence.unknown_words import unknown_words
 
 
 @pytest.fixture(scope="module")

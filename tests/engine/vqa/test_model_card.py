@@ -8,8 +8,8 @@ import pytest
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.tensor_shapes import tensor_shapes
-from looptop.engine.vqa import training_notes
-from looptop.engine.vqa.answer_records import Check
+from looptop.engine.vqa.confidence import training_notes
+from looptop.engine.vqa.confidence.doubts import Check
 from looptop.engine.vqa.model_card import calibrate_helps, model_card
 from tests.factories.vqa import save, tiny_model
 from tests.factories.vqa_runs import make_run

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.calibration import BINS, calibration_error
+from looptop.engine.vqa.confidence.calibration import BINS, calibration_error
 from looptop.engine.vqa.confusion import confusion, in_cell
 from looptop.engine.vqa.evaluation.baselines import QuestionOnly, deranged
 from looptop.engine.vqa.evaluation.comparison import compare

@@ -9,11 +9,11 @@ from typing import TypeVar
 from torch import Tensor
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.answer_records import Check, ChecksMissing, Doubt, NoWordKnown, UnfamiliarImage, UnknownWords
-from looptop.engine.vqa.doubt_images import TrainingImages, image_features
-from looptop.engine.vqa.doubt_words import unknown_words
+from looptop.engine.vqa.confidence.doubts import Check, ChecksMissing, Doubt, NoWordKnown, UnfamiliarImage, UnknownWords
+from looptop.engine.vqa.confidence.training_notes import Calibration, read_calibration, read_words
+from looptop.engine.vqa.confidence.unfamiliar_images import TrainingImages, image_features
+from looptop.engine.vqa.confidence.unknown_words import unknown_words
 from looptop.engine.vqa.processing import VqaProcessor
-from looptop.engine.vqa.training_notes import Calibration, read_calibration, read_words
 
 Kept = TypeVar("Kept")
 

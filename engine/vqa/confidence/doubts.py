@@ -1,14 +1,54 @@
-"""Sentences about doubts, for the app and the commands."""
+"""Reasons to doubt an answer, as records that processes exchange and as sentences. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
+
+from msgspec import Struct
 
 from looptop.engine.text import counted, visible
-from looptop.engine.vqa.answer_records import Check, ChecksMissing, Doubt, NoWordKnown, UnfamiliarImage, UnknownWords
 
 MAX_WORDS_SHOWN = 8
 MAX_WORD_LENGTH = 24
+
+
+class UnknownWords(Struct, frozen=True, tag="unknown_words"):
+    """The question has words that no training question had."""
+
+    words: list[str]
+
+
+class NoWordKnown(Struct, frozen=True, tag="no_word_known"):
+    """The text encoder knows no token of the question, so the answer does not depend on the question."""
+
+
+class UnfamiliarImage(Struct, frozen=True, tag="unfamiliar_image"):
+    """The image is unlike the images that the model was trained on."""
+
+    distance: float
+    """The distance of its features to the nearest training image's, from 0 to 2 (`unfamiliar_images`)."""
+    threshold: float
+    """99 % of the validation images are nearer."""
+
+
+class ChecksMissing(Struct, frozen=True, tag="checks_missing"):
+    """Something kept with the model cannot be read, so its confidence is raw, or words or images are not checked."""
+
+    error: str
+
+
+Doubt = UnknownWords | NoWordKnown | UnfamiliarImage | ChecksMissing
+"""A reason to doubt an answer."""
+
+
+class Check(StrEnum):
+    """A check of an answer. Each needs something that is kept with the model."""
+
+    WORDS = "words"
+    """The words of its training questions."""
+    IMAGE = "image"
+    """The features of its training images."""
 
 
 def doubt_text(doubt: Doubt) -> str:

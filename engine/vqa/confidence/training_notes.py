@@ -1,8 +1,8 @@
 """What training notes in a model's folder for those who ask it: how its confidence is calibrated, and its words.
 
 `confidence.json` holds a `Calibration`, `training_words.json` the words of its questions; features of its images are
-kept beside them (`doubt_images`). A model from elsewhere has none: its confidence is raw, and nothing is said of words
-and images. Imports no torch.
+kept beside them (`unfamiliar_images`). A model from elsewhere has none: its confidence is raw, and nothing is said of
+words and images. Imports no torch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from looptop.engine.text import visible
 CONFIDENCE = "confidence.json"
 WORDS = "training_words.json"
 IMAGES = "training_images.safetensors"
-"""The file with the features of training images (`doubt_images`)."""
+"""The file with the features of training images (`unfamiliar_images`)."""
 
 FORMAT = 1
 """The version of the three files; a file of images that names none is of version 1."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looptop.engine.vqa.calibration import (
+from looptop.engine.vqa.confidence.calibration import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
     calibrate,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from looptop.engine.errors import error_text
 from looptop.engine.files.private import read_regular
-from looptop.engine.vqa.training_notes import FORMAT, IMAGES, newer, replace_note, unreadable
+from looptop.engine.vqa.confidence.training_notes import FORMAT, IMAGES, newer, replace_note, unreadable
 
 MAX_FILE_BYTES = 64 * 2**20
 

@@ -12,17 +12,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from looptop.engine.config.vqa import ModelConfig
+from looptop.engine.compute import device as devices
+from looptop.engine.config.vqa import ModelConfig, VqaRunConfig
 from looptop.engine.vqa.accuracy import vqa_score
 from looptop.engine.vqa.batches import ENCODE_BATCH_SIZE, Questions, prepare_images
-from looptop.engine.vqa.calibration import calibrate, calibration_error, fit_temperature
+from looptop.engine.vqa.confidence.calibration import calibrate, calibration_error, fit_temperature
+from looptop.engine.vqa.confidence.training_notes import Calibration, read_words, write_calibration, write_words
+from looptop.engine.vqa.confidence.unfamiliar_images import (
+    MAX_IMAGES,
+    TrainingImages,
+    fit_training_images,
+    image_features,
+)
+from looptop.engine.vqa.confidence.unknown_words import known_words
+from looptop.engine.vqa.data.load import load_data
 from looptop.engine.vqa.decoding import greedy, longest_answer
-from looptop.engine.vqa.doubt_images import MAX_IMAGES, TrainingImages, fit_training_images, image_features
-from looptop.engine.vqa.doubt_words import known_words
-from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.model import VqaModel, load_model
 from looptop.engine.vqa.processing import VqaProcessor, resolve
 from looptop.engine.vqa.saved_models import folder_of
-from looptop.engine.vqa.training_notes import Calibration, read_words, write_calibration, write_words
 
 MAX_QUESTIONS = 4000
 """The most validation questions that a temperature is fitted on."""
@@ -50,6 +57,40 @@ class FittedChecks:
             write_words(folder, self.words)
         if self.images is not None:
             self.images.save(folder)
+
+
+def note_model(
+    folder: Path,
+    config: VqaRunConfig,
+    earlier: Sequence[str] | None = (),
+    device: str = "auto",
+    on_progress: OnProgress = lambda done, total: None,
+) -> FittedChecks:
+    """Calibrates a model and notes its words and images.
+
+    Args:
+        folder: The model's folder, into which the notes are written.
+        config: What the model was trained with: its data, and how that was split.
+        earlier: As for `training_words`.
+        device: The device, as `compute.device.pick` takes it.
+        on_progress: Called between batches.
+
+    Returns:
+        What was written.
+
+    Raises:
+        LooptopError: The model or the data cannot be read.
+        OSError: The folder cannot be written.
+    """
+    chosen = devices.pick(device, "fp32")
+    data = load_data(config.data, config.training.seed)
+    chosen.apply()
+    model = load_model(folder).to(chosen.torch_device)  # type: ignore[arg-type]  # A decorator hides the signature.
+    processor = VqaProcessor.from_pretrained(folder)
+    train, validation = (Questions(table, processor, lambda problem: None) for table in (data.train, data.validation))
+    checks = fit_checks(model, processor, train, validation, training_words(train, earlier), on_progress)
+    checks.save(folder)
+    return checks
 
 
 @torch.inference_mode()

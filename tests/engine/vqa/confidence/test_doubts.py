@@ -12,14 +12,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa import training_notes
-from looptop.engine.vqa.answer_records import Check, ChecksMissing, NoWordKnown, UnfamiliarImage, UnknownWords
 from looptop.engine.vqa.answering import Answerer
-from looptop.engine.vqa.doubt_images import TrainingImages, fit_training_images, image_features
-from looptop.engine.vqa.doubt_text import doubt_text, unchecked_text
-from looptop.engine.vqa.doubt_words import known_words, unknown_words, words_of
-from looptop.engine.vqa.doubts import AnswerChecks
-from looptop.engine.vqa.training_notes import Calibration, read_calibration, read_words, write_calibration, write_words
+from looptop.engine.vqa.confidence import training_notes
+from looptop.engine.vqa.confidence.answer_checks import AnswerChecks
+from looptop.engine.vqa.confidence.doubts import (
+    Check,
+    ChecksMissing,
+    NoWordKnown,
+    UnfamiliarImage,
+    UnknownWords,
+    doubt_text,
+    unchecked_text,
+)
+from looptop.engine.vqa.confidence.training_notes import (
+    Calibration,
+    read_calibration,
+    read_words,
+    write_calibration,
+    write_words,
+)
+from looptop.engine.vqa.confidence.unfamiliar_images import TrainingImages, fit_training_images, image_features
+from looptop.engine.vqa.confidence.unknown_words import known_words, unknown_words, words_of
 from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
 
 CALIBRATION = Calibration(temperature=2.0, questions=100, raw_error=0.2, error=0.05)
@@ -56,7 +69,7 @@ def test_a_question_of_the_training_has_no_unknown_word(question: str) -> None:
 
 
 def test_too_many_words_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("looptop.engine.vqa.doubt_words.MAX_WORDS", 2)
+    monkeypatch.setattr("looptop.engine.vqa.confidence.unknown_words.MAX_WORDS", 2)
     assert known_words(["one two", "two three"]) is None
 
 

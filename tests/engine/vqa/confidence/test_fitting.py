@@ -19,10 +19,17 @@ from looptop.engine.runs import checkpoint
 from looptop.engine.vqa import vqa_training
 from looptop.engine.vqa.answering import Answerer
 from looptop.engine.vqa.batches import Questions, keep_image_features
-from looptop.engine.vqa.confidence_fit import FittedChecks, answered, earlier_words, fit_checks, spread, training_words
+from looptop.engine.vqa.confidence.fitting import (
+    FittedChecks,
+    answered,
+    earlier_words,
+    fit_checks,
+    spread,
+    training_words,
+)
+from looptop.engine.vqa.confidence.training_notes import CONFIDENCE, read_calibration, read_words
 from looptop.engine.vqa.data.load import VqaData, load_data
 from looptop.engine.vqa.trainer import VqaTrainer
-from looptop.engine.vqa.training_notes import CONFIDENCE, read_calibration, read_words
 from tests.factories.vqa import save, tiny_model
 
 
