@@ -15,7 +15,10 @@ import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from textual.app import ScreenStackError
 from textual.css.query import NoMatches
+from textual.dom import NoScreen
+from textual.widget import MountError
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.private import append_private
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     from textual.worker import Worker
 
 Result = TypeVar("Result")
+
+GONE_ERRORS = (NoMatches, NoScreen, ScreenStackError, MountError)
+"""What code raises that works on with widgets, or with a screen, that are not mounted any more, or never will be."""
 
 LOG = "app.log"
 """A file in the home for errors of looptop itself, and for everything that is printed while the app draws."""
@@ -93,12 +99,13 @@ def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *
             await what
         except Exception as error:
             # A node that is being removed is no longer displayed, and loses its children one by one.
-            if not isinstance(error, NoMatches) or (node.display and node.is_attached):
+            if not isinstance(error, GONE_ERRORS) or (node.display and node.is_attached):
                 report(app, error)
 
     worker: Worker[None] = node.run_worker(go, group=group, exclusive=exclusive, exit_on_error=False)
     if worker._task is not None:
-        # If it is cancelled before it starts, nothing has awaited the coroutine, and Python would warn of that.
+        # If it is cancelled before it starts, nothing has awaited the coroutine, and Python would warn of that. The
+        # task is private, but in public only a message to the node tells of a worker's end, and the node may be gone.
         worker._task.add_done_callback(lambda _task: what.close())
 
 
