@@ -21,7 +21,7 @@ from looptop.engine.vqa.confidence.training_notes import CONFIDENCE
 
 if TYPE_CHECKING:
     from looptop.engine.vqa.answering import Answerer
-    from looptop.engine.vqa.view_records import OcclusionMap, Progress, View
+    from looptop.engine.vqa.views.records import OcclusionMap, Progress, View
 
 MIN_LOADED_MODELS = 2
 """So many models stay loaded, however large they are: the one that is asked, and one to compare it with."""
@@ -83,7 +83,7 @@ class Server(HelperServer[AskReply]):
 
     def work(self) -> None:
         """Makes the next part of the occlusion map."""
-        from looptop.engine.vqa.view_records import Progress
+        from looptop.engine.vqa.views.records import Progress
 
         assert self._map is not None
         self.request_id = self._map_id
@@ -99,14 +99,14 @@ class Server(HelperServer[AskReply]):
             self.reply(AskReply(id=self.request_id, view=part, status="ready"))
 
     def _begin_map(self, answerer: Answerer, image: Path, question: str) -> None:
-        from looptop.engine.vqa.views import occlusion_map
+        from looptop.engine.vqa.views.making import occlusion_map
 
         if self._map is not None:
             self.reply(AskReply(id=self._map_id, status="ready"))
         self._map_id, self._map = self.request_id, occlusion_map(answerer, image, question)
 
     def _view(self, answerer: Answerer, image: Path, request: WireRequest) -> View:
-        from looptop.engine.vqa.views import image_view, token_view
+        from looptop.engine.vqa.views.making import image_view, token_view
 
         return (
             token_view(answerer, image, request.question) if request.view == "tokens" else image_view(answerer, image)

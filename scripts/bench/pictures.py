@@ -21,7 +21,7 @@ from looptop.engine.helpers.answers import AnswerProcess, AskReply, AskRequest
 from looptop.engine.vqa.configuration import VqaConfig
 from looptop.engine.vqa.model import VqaModel
 from looptop.engine.vqa.processing import VqaProcessor
-from looptop.engine.vqa.view_records import ViewKind
+from looptop.engine.vqa.views.records import ViewKind
 from looptop.tui.ask.viewer import opened
 from looptop.tui.terminal.graphics import LOCAL_BYTES, REMOTE_BYTES, Graphics, Protocol
 from looptop.tui.terminal.graphics_encoding import encode

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from looptop.engine.helpers.answers import AskReply, AskRequest, BatchAnswer, BatchRequest
 from looptop.engine.vqa.answer_records import Answer, Candidate, TokenProbability
-from looptop.engine.vqa.view_records import (
+from looptop.engine.vqa.views.records import (
     ImageView,
     Normalised,
     OcclusionMap,

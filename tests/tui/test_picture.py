@@ -8,7 +8,7 @@ import pytest
 from textual.widgets import Input
 
 from looptop.engine.helpers.answers import AskReply
-from looptop.engine.vqa.view_records import (
+from looptop.engine.vqa.views.records import (
     Cropped,
     ImageView,
     Normalised,

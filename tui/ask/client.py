@@ -9,7 +9,7 @@ from looptop.tui.helper_client import HelperClient, HelperProcess
 
 if TYPE_CHECKING:
     from looptop.engine.helpers.answers import AskReply, AskRequest, BatchRequest
-    from looptop.engine.vqa.view_records import ViewKind
+    from looptop.engine.vqa.views.records import ViewKind
 
 AnswerHelper: TypeAlias = "HelperProcess[AskRequest | BatchRequest, AskReply]"
 """The answering process, as the client uses it."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from looptop.engine.vqa.view_records import Grid, PreparedPixels
+    from looptop.engine.vqa.views.records import Grid, PreparedPixels
 
 STRENGTHS = (0.2, 0.4, 0.6, 0.8, 1.0)
 """How much of its brightness the darkest patch loses."""

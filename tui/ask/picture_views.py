@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from looptop.engine.helpers.answers import AskReply
-    from looptop.engine.vqa.view_records import View, ViewKind
+    from looptop.engine.vqa.views.records import View, ViewKind
 
 MAX_KEPT = 16
 """Views that are kept, to be shown again at once."""
@@ -158,7 +158,7 @@ class PictureViews:
     @property
     def parts(self) -> int:
         """How many pictures this view has to choose from; 0 if only one."""
-        from looptop.engine.vqa.view_records import ImageView, TokenView
+        from looptop.engine.vqa.views.records import ImageView, TokenView
 
         view = self._view
         if self.name is ViewName.ATTENTION and isinstance(view, ImageView) and view.heads:
@@ -244,7 +244,7 @@ class PictureViews:
     @property
     def _fusion(self) -> str:
         """The model's fusion; empty if it is not known yet."""
-        from looptop.engine.vqa.view_records import ImageView
+        from looptop.engine.vqa.views.records import ImageView
 
         views = (view for wanted, view in self._kept.items() if wanted.subject.model == self.subject.model)
         return next((view.fusion for view in views if isinstance(view, ImageView)), "")
@@ -271,7 +271,7 @@ class PictureViews:
         return self._draw_view(view, opened, ground)
 
     def _draw_view(self, view: View, opened: Image, ground: tuple[int, int, int]) -> Drawing:
-        from looptop.engine.vqa.view_records import ImageView, TokenView, mean_grid
+        from looptop.engine.vqa.views.records import ImageView, TokenView, mean_grid
 
         title, strength, image = self.name.value, STRENGTHS[self.strength], prepared_image(view.pixels)
         if isinstance(view, ImageView):

@@ -10,7 +10,7 @@ from textual.content import Content
 from looptop.tui.text import duration, number, safe
 
 if TYPE_CHECKING:
-    from looptop.engine.vqa.view_records import PreparationStep, Size
+    from looptop.engine.vqa.views.records import PreparationStep, Size
 
 BRIGHTNESS_STEPS = 8
 
@@ -90,7 +90,7 @@ def share(value: float) -> str:
 
 
 def _step(step: PreparationStep) -> str:
-    from looptop.engine.vqa import view_records as views
+    from looptop.engine.vqa.views import records as views
 
     match step:
         case views.Resized(before, after, resampling):

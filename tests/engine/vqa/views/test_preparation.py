@@ -13,8 +13,8 @@ from transformers.models.convnext.image_processing_pil_convnext import ConvNextI
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from looptop.engine.vqa.preparation import preparation_steps, prepared_grey, rgb_pixels
-from looptop.engine.vqa.view_records import Cropped, Normalised, OwnStep, Padded, Rescaled, Resized
+from looptop.engine.vqa.views.preparation import preparation_steps, prepared_grey, rgb_pixels
+from looptop.engine.vqa.views.records import Cropped, Normalised, OwnStep, Padded, Rescaled, Resized
 
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8))
 HALF = Normalised([0.5] * 3, [0.5] * 3)

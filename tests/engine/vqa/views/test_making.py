@@ -12,11 +12,11 @@ from PIL import Image
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.answer_records import END
 from looptop.engine.vqa.answering import Answerer
-from looptop.engine.vqa.attention_view import patch_grid
 from looptop.engine.vqa.decoding import best_answers
-from looptop.engine.vqa.occlusion import MAX_SQUARES, squares
-from looptop.engine.vqa.view_records import Grid, OcclusionMap, Progress, Resized, mean_grid
-from looptop.engine.vqa.views import image_view, occlusion_map, token_view
+from looptop.engine.vqa.views.attention import patch_grid
+from looptop.engine.vqa.views.making import image_view, occlusion_map, token_view
+from looptop.engine.vqa.views.occlusion import MAX_SQUARES, squares
+from looptop.engine.vqa.views.records import Grid, OcclusionMap, Progress, Resized, mean_grid
 from tests.factories.vqa import QUESTIONS, tiny_model
 
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8))

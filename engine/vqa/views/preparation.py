@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from transformers.image_processing_backends import PilBackend
 
-from looptop.engine.vqa.view_records import (
+from looptop.engine.vqa.views.records import (
     Cropped,
     Normalised,
     OwnStep,

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.view_records import Grid
+from looptop.engine.vqa.views.records import Grid
 
 
 @torch.inference_mode()

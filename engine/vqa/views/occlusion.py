@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from looptop.engine.vqa.attention_view import patch_grid
 from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.view_records import Size
+from looptop.engine.vqa.views.attention import patch_grid
+from looptop.engine.vqa.views.records import Size
 
 MAX_SQUARES = 256
 """The greatest number of squares, each of which costs a pass of the image encoder: 196 patches of a ViT at 224 pixels
