@@ -236,32 +236,32 @@ class LooptopApp(App[str]):
         if not isinstance(screen, Help):
             self.push_screen(Help(key_contexts_of(screen), pane_of(screen.focused or screen)))
 
-    def action_leave(self) -> None:
+    def action_quit_or_ask(self) -> None:
         """Quits; asks first if something would be lost, or if a run that was started here is live."""
-        from looptop.tui.quitting import leave
+        from looptop.tui.quitting import quit_or_ask
 
         if self._quits_now:
             return
-        work(self, leave(self), "leave", exclusive=True)
+        work(self, quit_or_ask(self), "quit or ask", exclusive=True)
 
-    def action_leave_now(self) -> None:
+    def action_quit_now(self) -> None:
         """Quits immediately."""
-        from looptop.tui.quitting import leave_now
+        from looptop.tui.quitting import quit_now
 
         self._quits_now = True
-        self.workers.cancel_group(self, "leave")  # There is nothing to ask any more.
-        work(self, leave_now(self), "leave now")
+        self.workers.cancel_group(self, "quit or ask")  # There is nothing to ask any more.
+        work(self, quit_now(self), "quit now")
 
     def unsaved(self) -> list[str]:
         """What would be lost if the app quit now, each item in a few words."""
         screens = [stack[0] for stack in self._screen_stacks.values() if stack and stack[0].is_mounted]
         return [each for screen in screens if isinstance(screen, MainScreen) for each in screen.unsaved()]
 
-    def leave_from_outside(self) -> None:
+    def quit_from_outside(self) -> None:
         """Quits because the terminal is gone or a signal came; runs continue."""
         if self._drawn_on is not None:
             self._drawn_on.leave()
-        self.action_leave_now()
+        self.action_quit_now()
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copies a text; what cannot be encoded is replaced."""

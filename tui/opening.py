@@ -33,7 +33,7 @@ def run_app(attach: RunFolder | None = None) -> int:
         def leave() -> None:
             screen.leave()
             if app._loop is not None:
-                app._loop.call_soon_threadsafe(app.leave_from_outside)
+                app._loop.call_soon_threadsafe(app.quit_from_outside)
 
         def failed(error: BaseException) -> None:
             if app._loop is not None:

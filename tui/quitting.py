@@ -34,7 +34,7 @@ def live_runs(started: Sequence[RunFolder]) -> list[RunFolder]:
     return [run for run in by_path.values() if run.is_live()]
 
 
-async def leave(app: LooptopApp) -> None:
+async def quit_or_ask(app: LooptopApp) -> None:
     """Quits; asks first if something would be lost, or if a run that was started in this app is live."""
     live = await _live_runs_in_time(app)
     here = [run for run in live if run in app.started_here]
@@ -55,7 +55,7 @@ async def leave(app: LooptopApp) -> None:
     app.push_screen(question(here, others, lost), answered)
 
 
-async def leave_now(app: LooptopApp) -> None:
+async def quit_now(app: LooptopApp) -> None:
     """Quits without a question."""
     app.exit(farewell(await _live_runs_in_time(app)))
 

@@ -239,7 +239,7 @@ async def test_ctrl_c_quits_though_q_is_pressed_too(
     monkeypatch.setattr(quitting, "LIVE_RUNS_SECONDS", 60.0)
     monkeypatch.setattr(app, "unsaved", lambda: ["a draft"])
     async with app.run_test(size=SIZE) as pilot:
-        press = [app.action_leave, app.action_leave_now]
+        press = [app.action_quit_or_ask, app.action_quit_now]
         for action in press if first == "q" else reversed(press):
             action()
             await until(pilot, lambda: calls)
@@ -252,7 +252,7 @@ async def test_ctrl_c_quits_during_the_question_of_q(answers: QuickAnswers, monk
     app = LooptopApp(make_process=lambda: answers)
     monkeypatch.setattr(app, "unsaved", lambda: ["a draft"])
     async with app.run_test(size=SIZE) as pilot:
-        app.action_leave()
+        app.action_quit_or_ask()
         await until(pilot, lambda: isinstance(app.screen, Question))
         await pilot.press("ctrl+c")
         await until(pilot, lambda: app._exit)

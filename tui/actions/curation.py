@@ -19,7 +19,9 @@ CURATION_ACTIONS = {
         ),
         Action("sort", "s", "sort", "Sort by the next column; clicking a column's title sorts by that column."),
         Action("reverse", "S", "reverse", "Sort the other way round.", footer=False),
-        Action("leave", "escape", "close", "Leave the filter; if it is not open, close the page.", always=True),
+        Action(
+            "leave_or_close", "escape", "close", "Leave the filter; if it is not open, close the page.", always=True
+        ),
         HELP,
     ),
 }

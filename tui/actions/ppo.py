@@ -81,7 +81,7 @@ PPO_ACTIONS = {
     ),
     "ppo-compare": (
         Action(
-            "change", "t", "best", "Sort by change: the largest improvement first, or the largest loss.", palette=True
+            "reverse", "t", "best", "Sort by change: the largest improvement first, or the largest loss.", palette=True
         ),
         Action("compare", "C", "compare now", "Compare before and after (`looptop compare`).", palette=True),
     ),

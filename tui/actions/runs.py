@@ -41,14 +41,14 @@ RUN_ACTIONS = {
     ),
     "settings": (
         Action("choose", "enter", "change", "Type the setting's value, or choose its next option.", shown="⏎"),
-        Action("change(1)", "right,space", "choose", "Choose the setting's next option.", shown="← →"),
-        Action("change(-1)", "left", "choose", "Choose the setting's previous option.", footer=False, shown="←"),
+        Action("step_option(1)", "right,space", "choose", "Choose the setting's next option.", shown="← →"),
+        Action("step_option(-1)", "left", "choose", "Choose the setting's previous option.", footer=False, shown="←"),
         Action("reset", "backspace,delete", "reset", "Reset the setting to the preset's value.", shown="⌫"),
     ),
     "value": (
-        Action("leave(0)", "enter,escape", "keep", "Keep what was typed, and leave the field.", shown="⏎"),
-        Action("leave(-1)", "up", "other setting", "Keep it, and go to the setting above.", shown="↑↓"),
-        Action("leave(1)", "down", "below", "Keep it, and go to the setting below.", footer=False, shown="↓"),
+        Action("leave_field(0)", "enter,escape", "keep", "Keep what was typed, and leave the field.", shown="⏎"),
+        Action("leave_field(-1)", "up", "other setting", "Keep it, and go to the setting above.", shown="↑↓"),
+        Action("leave_field(1)", "down", "below", "Keep it, and go to the setting below.", footer=False, shown="↓"),
     ),
     "run": (
         run_control("pause", "space"),

@@ -56,7 +56,7 @@ SHARED_ACTIONS = {
         ),
         Action("help", "question_mark,f1", "help", "Explain this pane, and show its keys.", palette=True, shown="?"),
         Action(
-            "leave",
+            "quit_or_ask",
             "q",
             "quit",
             "Quit looptop; asks first if something would be lost. Runs continue without it.",
@@ -70,7 +70,7 @@ SHARED_ACTIONS = {
             footer=False,
             palette=True,
         ),
-        Action("leave_now", "ctrl+c,ctrl+q", "quit", "Quit immediately, from anywhere.", footer=False, always=True),
+        Action("quit_now", "ctrl+c,ctrl+q", "quit", "Quit immediately, from anywhere.", footer=False, always=True),
     ),
     "field": (
         Action("app.back", "escape", "leave field", "Leave the field, so that single keys work again."),
@@ -118,7 +118,7 @@ SHARED_ACTIONS = {
         Action("turn(-1)", "N", "previous", "Go to the previous match.", footer=False),
         Action("level", "v", "level", "Show all levels, or only warnings and errors, or only errors."),
         Action("follow", "f", "follow", "Follow the end, or stop following it."),
-        Action("close", "escape", "close", "Leave the field; close the log, or the events.", always=True),
+        Action("leave_or_close", "escape", "close", "Leave the field; close the log, or the events.", always=True),
         Action(
             "close_overlay",
             "l,L,q",

@@ -48,7 +48,7 @@ class ValueField(Field):
         """How many rows to move, after the key that left it."""
         by_key: bool = True
 
-    def action_leave(self, rows: int) -> None:
+    def action_leave_field(self, rows: int) -> None:
         """Leaves the field by a key."""
         self.post_message(self.Left(rows))
 
@@ -199,19 +199,19 @@ class SettingsTable(Table):
 
     # Changing.
 
-    def action_change(self, by: int) -> None:
-        """Chooses the next or previous word of the setting, if it has any."""
+    def action_step_option(self, by: int) -> None:
+        """Takes the next or previous option of the setting, if it has options."""
         setting = self.setting
         if setting is not None and self.draft.turn(setting.key, by):
             self.post_message(self.Edited(setting.key))
 
     def action_choose(self) -> None:
-        """Lets a person type the value; where there are only words to choose from, chooses the next."""
+        """Lets a person type the value; where there are only options to choose from, takes the next."""
         setting = self.setting
         if setting is None:
             return
         if setting.words and not setting.other_words and not setting.several:
-            self.action_change(1)
+            self.action_step_option(1)
         else:
             self.post_message(self.EditWanted(setting.key))
 

@@ -101,7 +101,7 @@ class BeforeAfterPage(Vertical):
             figures.fill(len(names), lambda row: _figure_cells(names[row], result.figures[names[row]]))
             figures.styles.height = min(len(names), 6) + 1
 
-    def action_change(self) -> None:
+    def action_reverse(self) -> None:
         """Sorts the largest improvement first, or the largest loss."""
         self._worst_first = not self._worst_first
         if self.result is not None:

@@ -137,8 +137,8 @@ class Entries(Overlay[None]):
         """Goes to the next or the previous entry that was found."""
         self._list.turn(by)
 
-    def action_close(self) -> None:
-        """Closes the overlay; from the field, goes back to the entries."""
+    def action_leave_or_close(self) -> None:
+        """Leaves the field, if it has the focus; else closes the overlay."""
         if self.query_one("#entries-search", Field).has_focus:
             self._leave_field()
         else:

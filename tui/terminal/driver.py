@@ -225,9 +225,9 @@ class Driver(LinuxDriver):
                     except OSError:
                         data = b""
                     if not data:
-                        leave = getattr(self._app, "leave_from_outside", None)
-                        if leave is not None:
-                            self._loop.call_soon_threadsafe(leave)
+                        quit_app = getattr(self._app, "quit_from_outside", None)
+                        if quit_app is not None:
+                            self._loop.call_soon_threadsafe(quit_app)
                         return
                     text = decode(data)
                     if (graphics := replies.hear(text)) is not None and self._layer is not None:

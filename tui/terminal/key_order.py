@@ -29,7 +29,7 @@ MAX_ROUNDS = 6
 WORK_TIMEOUT = 0.5
 """Seconds that the next key waits for what a key reads from files: a disk that does not answer holds it up so long."""
 
-LEAVE_KEYS = {key for action in actions_of(["app"]) if action.name == "leave_now" for key in action.keys.split(",")}
+QUIT_KEYS = {key for action in actions_of(["app"]) if action.name == "quit_now" for key in action.keys.split(",")}
 
 
 class KeyDone(Message):
@@ -58,7 +58,7 @@ class KeyOrder:
 
     async def take(self, event: Event, deliver: Callable[[Event], Awaitable[None]]) -> None:
         """Delivers an event now, or keeps it and posts it to the app again when its turn comes."""
-        if isinstance(event, Key) and event.key in LEAVE_KEYS:
+        if isinstance(event, Key) and event.key in QUIT_KEYS:
             await deliver(event)
             return
         if self._busy and event is not self._turn:

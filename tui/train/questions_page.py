@@ -346,7 +346,7 @@ class QuestionsPage(Overlay[None]):
         self._pause(self._state)
         self._read_now.set()
 
-    def action_leave(self) -> None:
+    def action_leave_or_close(self) -> None:
         """Esc: leaves the filter, else closes the page."""
         if isinstance(self.focused, Field):
             self._table.focus()

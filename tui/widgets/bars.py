@@ -24,6 +24,8 @@ NARROW = 60
 """Below this width, in cells, the top line leaves out the program's name."""
 MIN_STATUS_WIDTH = 10
 """A status with less room, in cells, says nothing; it is left out."""
+LAST_ACTIONS = ("help", "quit_or_ask", "leave", "leave_or_close")
+"""Actions whose keys stand at the end of the bottom line and are left out last: help, and what quits or closes."""
 
 
 class Spot(NamedTuple):
@@ -142,7 +144,7 @@ class KeyBar(ClickableLine):
     def render(self) -> RenderResult:
         """The line. Keys that do not fit are left out, help and quit last."""
         shown = self.shown()
-        last = [binding for binding in shown if binding.action.removeprefix("app.") in ("help", "leave")]
+        last = [binding for binding in shown if binding.action.removeprefix("app.") in LAST_ACTIONS]
         first = [binding for binding in shown if binding not in last]
         width = self.size.width - 1 - sum(_width(binding) for binding in last)
         parts: list[str | tuple[str, str]] = [" "]
