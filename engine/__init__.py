@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from looptop.engine.training.callbacks import JournalCallback as JournalCallback
     from looptop.engine.vqa.answering import Answer as Answer
     from looptop.engine.vqa.answering import Answerer as Answerer
-    from looptop.engine.vqa.model import VqaModel as VqaModel
+    from looptop.engine.vqa.model.vqa_model import VqaModel as VqaModel
 
 _HOME_OF = {
     "Answer": "vqa.answering",
@@ -52,7 +52,7 @@ _HOME_OF = {
     "Run": "startup.run",
     "RunConfig": "config",
     "RunFolder": "runs.folder",
-    "VqaModel": "vqa.model",
+    "VqaModel": "vqa.model.vqa_model",
     "launch": "startup.host",
     "log": "runs.loop_run",
     "override": "config",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.evaluation.weights import digest_of
-from looptop.engine.vqa.saved_models import folder_of
+from looptop.engine.vqa.model.saved_models import folder_of
 
 
 def file_stamp(path: Path) -> str:

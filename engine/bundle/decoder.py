@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
 from looptop.engine.bundle.shared import HEADS, SEED, WIDTH, save, train, write_card
-from looptop.engine.vqa.processing import IGNORED, answer_labels
+from looptop.engine.vqa.model.processing import IGNORED, answer_labels
 from looptop.engine.worlds import shapes
 
 STEPS, BATCH, RATE = 300, 256, 2e-3

@@ -115,7 +115,7 @@ def _answer(answerer: Answerer, questions: list[str], image_features: Tensor) ->
     """Answers to questions, one for each row of image features."""
     import torch
 
-    from looptop.engine.vqa.decoding import greedy
+    from looptop.engine.vqa.model.decoding import greedy
 
     model, processor = answerer.model, answerer.processor
     input_ids, attention_mask = (tensor.to(model.device) for tensor in processor.questions(questions))

@@ -17,8 +17,8 @@ from looptop.engine.text import visible, visible_answer
 from looptop.engine.vqa.answer_records import MIN_SHOWN_PROBABILITY, Answer
 from looptop.engine.vqa.confidence.doubts import doubt_text, unchecked_text
 from looptop.engine.vqa.images.decode import open_image
+from looptop.engine.vqa.model.saved_models import folder_of
 from looptop.engine.vqa.model_card import calibrate_helps
-from looptop.engine.vqa.saved_models import folder_of
 
 EXAMPLES = """\
   looptop ask photo.png "what shape is it?"

@@ -33,8 +33,8 @@ from looptop.engine.vqa.data.official_files import check_writable
 from looptop.engine.vqa.image_folders import images_below
 from looptop.engine.vqa.image_sources import ImageEntry
 from looptop.engine.vqa.images.decode import check_image, has_image_suffix
+from looptop.engine.vqa.model.saved_models import folder_of
 from looptop.engine.vqa.model_card import calibrate_helps
-from looptop.engine.vqa.saved_models import folder_of
 
 if TYPE_CHECKING:
     from looptop.engine.vqa.answering import Answerer

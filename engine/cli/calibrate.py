@@ -17,7 +17,7 @@ from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.private import refuse_if_read_only, refuse_unsafe_folder
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import counted, visible
-from looptop.engine.vqa.saved_models import BUNDLED, folder_of, run_of
+from looptop.engine.vqa.model.saved_models import BUNDLED, folder_of, run_of
 
 EXAMPLES = """\
   looptop calibrate vqa-3

@@ -22,7 +22,7 @@ from looptop.engine.vqa.evaluation.comparison import Comparison, compare
 from looptop.engine.vqa.evaluation.progress import ProgressMeter
 from looptop.engine.vqa.evaluation.report import report_on
 from looptop.engine.vqa.evaluation.settings import config_of_data
-from looptop.engine.vqa.saved_models import folder_of
+from looptop.engine.vqa.model.saved_models import folder_of
 
 if TYPE_CHECKING:
     from looptop.engine.vqa.evaluation.evaluate import Evaluated

@@ -13,7 +13,7 @@ from looptop.engine.paths import path_of
 from looptop.engine.text import counted, visible
 from looptop.engine.vqa.data.official_files import check_writable, read_questions, write_results
 from looptop.engine.vqa.data.vqa_v2 import ImageFolder
-from looptop.engine.vqa.saved_models import folder_of
+from looptop.engine.vqa.model.saved_models import folder_of
 
 EXAMPLES = """\
   looptop predict vqa-3 --questions Q.json --images val2014 --out R.json

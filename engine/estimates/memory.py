@@ -28,13 +28,13 @@ from looptop.engine.ppo import data
 from looptop.engine.ppo.loading import load_tokenizer
 from looptop.engine.ppo.model_sizes import ppo_sizes
 from looptop.engine.ppo.step_memory import batch_shape, ppo_step_memory
-from looptop.engine.vqa.configuration import frozen_parts
 from looptop.engine.vqa.data.counts import DataCounts
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.model_sizes import build_from_configuration, vqa_sizes
-from looptop.engine.vqa.processing import VqaProcessor, resolve
-from looptop.engine.vqa.saved_models import folder_of
-from looptop.engine.vqa.step_memory import BatchShape, patches, vqa_step_memory
+from looptop.engine.vqa.model.configuration import frozen_parts
+from looptop.engine.vqa.model.processing import VqaProcessor, resolve
+from looptop.engine.vqa.model.saved_models import folder_of
+from looptop.engine.vqa.model.sizes import build_from_configuration, vqa_sizes
+from looptop.engine.vqa.model.step_memory import BatchShape, patches, vqa_step_memory
+from looptop.engine.vqa.model.vqa_model import VqaModel
 
 USUAL_TOKENS = 16, 3
 """Tokens of the longest question and answer of a batch, if the data does not tell."""

@@ -115,7 +115,7 @@ class Server(HelperServer[AskReply]):
     def _answerer(self, request: WireRequest) -> Answerer:
         """The requested model, loaded if it is not yet. A folder that was rewritten since counts as another model."""
         from looptop.engine.vqa.answering import Answerer
-        from looptop.engine.vqa.saved_models import folder_of
+        from looptop.engine.vqa.model.saved_models import folder_of
 
         folder = folder_of(request.model)
         files = (*folder.glob("*.safetensors"), *folder.glob(CONFIDENCE))

@@ -28,7 +28,7 @@ from looptop.engine.paths import path_of
 from looptop.engine.startup.sources import refuse_missing
 from looptop.engine.startup.table_peek import TablePeek, peek
 from looptop.engine.text import counted, visible
-from looptop.engine.vqa import saved_models as vqa_models
+from looptop.engine.vqa.model import saved_models as vqa_models
 
 FUNCTION_SECONDS = 120.0
 """How long a reward function may take for two texts, its imports included."""

@@ -34,12 +34,12 @@ from looptop.engine.vqa.answer_records import (
 from looptop.engine.vqa.confidence.answer_checks import AnswerChecks
 from looptop.engine.vqa.confidence.calibration import calibrate_all
 from looptop.engine.vqa.confidence.doubts import Check, Doubt
-from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, best_answers, longest_answer
 from looptop.engine.vqa.images.decode import open_image
-from looptop.engine.vqa.model import VqaModel, load_model
-from looptop.engine.vqa.processing import VqaProcessor
-from looptop.engine.vqa.saved_models import folder_of
-from looptop.engine.vqa.search import NextToken, Search, SearchResult
+from looptop.engine.vqa.model.answer_search import NextToken, Search, SearchResult
+from looptop.engine.vqa.model.decoding import MAX_ANSWER_TOKENS, best_answers, longest_answer
+from looptop.engine.vqa.model.processing import VqaProcessor
+from looptop.engine.vqa.model.saved_models import folder_of
+from looptop.engine.vqa.model.vqa_model import VqaModel, load_model
 
 __all__ = ["Answer", "Answerer", "Candidate", "OtherToken", "TokenProbability"]
 

@@ -23,8 +23,8 @@ from looptop.engine.text import counted
 from looptop.engine.vqa.data.left_out import EMPTY_QUESTION, LONG_QUESTION, Problem
 from looptop.engine.vqa.data.rows import image_problem
 from looptop.engine.vqa.images.decode import open_image
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.processing import IGNORED, VqaProcessor
+from looptop.engine.vqa.model.processing import IGNORED, VqaProcessor
+from looptop.engine.vqa.model.vqa_model import VqaModel
 
 OnProblem = Callable[[Problem], object]
 """Called with each question or image that is left out."""

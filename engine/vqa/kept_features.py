@@ -27,8 +27,8 @@ from looptop.engine.files.private import refuse_unsafe
 from looptop.engine.files.replacing import remove_oldest, replace_private_with
 from looptop.engine.home import home
 from looptop.engine.vqa.batches import ENCODE_BATCH_SIZE, OnProblem, OnProgress, keep_image_features
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.model.processing import VqaProcessor
+from looptop.engine.vqa.model.vqa_model import VqaModel
 
 FORMAT = 1
 """Part of every digest, so that features of an older format are computed anew."""

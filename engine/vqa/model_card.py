@@ -31,7 +31,7 @@ from looptop.engine.vqa.confidence.training_notes import (
 from looptop.engine.vqa.evaluation.checkpoints import checkpoint_of
 from looptop.engine.vqa.evaluation.kept import evaluations_of
 from looptop.engine.vqa.evaluation.records import Checkpoint, Evaluation
-from looptop.engine.vqa.saved_models import BUNDLED, folder_of, run_of
+from looptop.engine.vqa.model.saved_models import BUNDLED, folder_of, run_of
 
 MAX_TEXT_BYTES = 64 * 1024
 

@@ -12,11 +12,11 @@ from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.runs.context import CLOSE_OTHERS, Activity, RunContext
 from looptop.engine.text import counted
 from looptop.engine.vqa.batches import Questions, keep_image_features
-from looptop.engine.vqa.configuration import frozen_parts
 from looptop.engine.vqa.data.left_out import ProblemReporter
 from looptop.engine.vqa.data.load import VqaData
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.model.configuration import frozen_parts
+from looptop.engine.vqa.model.processing import VqaProcessor
+from looptop.engine.vqa.model.vqa_model import VqaModel
 
 
 def question_splits(

@@ -31,9 +31,9 @@ from looptop.engine.vqa.confidence.fitting import MAX_QUESTIONS, fit_calibration
 from looptop.engine.vqa.confidence.training_notes import CONFIDENCE, WORDS, Calibration, write_calibration, write_words
 from looptop.engine.vqa.curation.epoch_losses import LossCollector
 from looptop.engine.vqa.data.left_out import ProblemReporter
-from looptop.engine.vqa.decoding import MAX_ANSWER_TOKENS, greedy, longest_answer
-from looptop.engine.vqa.model import NonFiniteError, VqaModel
-from looptop.engine.vqa.processing import IGNORED, VqaProcessor
+from looptop.engine.vqa.model.decoding import MAX_ANSWER_TOKENS, greedy, longest_answer
+from looptop.engine.vqa.model.processing import IGNORED, VqaProcessor
+from looptop.engine.vqa.model.vqa_model import NonFiniteError, VqaModel
 
 NO_ROW = -1
 """The row number of padding in a batch of an evaluation."""

@@ -38,12 +38,12 @@ from looptop.engine.vqa.curation.setup import curate
 from looptop.engine.vqa.data.left_out import ProblemReporter
 from looptop.engine.vqa.data.load import load_data
 from looptop.engine.vqa.evaluation.baselines import QuestionOnly
-from looptop.engine.vqa.fast_gpt2 import use_fast_kernels
-from looptop.engine.vqa.model import VqaModel, load_model
-from looptop.engine.vqa.model_sizes import vqa_memory_advice, vqa_sizes
-from looptop.engine.vqa.processing import VqaProcessor, resolve
+from looptop.engine.vqa.model.fast_gpt2 import use_fast_kernels
+from looptop.engine.vqa.model.processing import VqaProcessor, resolve
+from looptop.engine.vqa.model.saved_models import folder_of
+from looptop.engine.vqa.model.sizes import vqa_memory_advice, vqa_sizes
+from looptop.engine.vqa.model.vqa_model import VqaModel, load_model
 from looptop.engine.vqa.question_splits import question_splits
-from looptop.engine.vqa.saved_models import folder_of
 from looptop.engine.vqa.trainer import VqaTrainer
 
 PROGRESS_SECONDS = 5.0

@@ -18,9 +18,9 @@ from PIL import Image
 from transformers import AutoConfig, ViTConfig
 
 from looptop.engine.helpers.answers import AnswerProcess, AskReply, AskRequest
-from looptop.engine.vqa.configuration import VqaConfig
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.model.configuration import VqaConfig
+from looptop.engine.vqa.model.processing import VqaProcessor
+from looptop.engine.vqa.model.vqa_model import VqaModel
 from looptop.engine.vqa.views.records import ViewKind
 from looptop.tui.ask.viewer import opened
 from looptop.tui.terminal.graphics import LOCAL_BYTES, REMOTE_BYTES, Graphics, Protocol

@@ -30,8 +30,8 @@ from looptop.engine.vqa.batches import Questions, identity, keep_image_features
 from looptop.engine.vqa.curation.epoch_losses import LossCollector
 from looptop.engine.vqa.data.left_out import Problem
 from looptop.engine.vqa.data.load import load_data
-from looptop.engine.vqa.fast_gpt2 import use_fast_kernels
-from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.model.fast_gpt2 import use_fast_kernels
+from looptop.engine.vqa.model.processing import VqaProcessor
 from looptop.engine.vqa.vqa_training import build_model
 from scripts.bench.pairs import Ratio, paired
 from scripts.bench.turns import Turn, alone, ratio_of, seconds_a_step, turn

@@ -11,9 +11,9 @@ from tokenizers import ByteLevelBPETokenizer
 from transformers import AutoConfig, DistilBertConfig, DistilBertTokenizer, GPT2Config, GPT2Tokenizer, ViTConfig
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from looptop.engine.vqa.configuration import VqaConfig
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.model.configuration import VqaConfig
+from looptop.engine.vqa.model.processing import VqaProcessor
+from looptop.engine.vqa.model.vqa_model import VqaModel
 
 TEXT = "is there a blue red shape triangle circle in the image what color does contain not no present it ?"
 SENTENCES = [" yes", " no", " red", " blue", " triangle", " circle", " polar bear", " 2"] * 4

@@ -24,7 +24,7 @@ from looptop.engine.vqa.evaluation import kept, weights
 from looptop.engine.vqa.evaluation.intervals import clustered_mean
 from looptop.engine.vqa.evaluation.records import Evaluation, QuestionResult
 from looptop.engine.vqa.evaluation.reliability import reliability_bins
-from looptop.engine.vqa.saved_models import folder_of
+from looptop.engine.vqa.model.saved_models import folder_of
 from looptop.tui.app import LooptopApp
 from looptop.tui.evaluation.confusion_grid import ConfusionGrid
 from looptop.tui.evaluation.page_line import PageLine

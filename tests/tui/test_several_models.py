@@ -17,7 +17,7 @@ from looptop.engine.helpers.answers import AskReply, AskRequest, BatchRequest
 from looptop.engine.vqa.evaluation import kept
 from looptop.engine.vqa.evaluation.weights import digest_of
 from looptop.engine.vqa.image_sources import ImageEntry
-from looptop.engine.vqa.saved_models import ModelChoice, folder_of
+from looptop.engine.vqa.model.saved_models import ModelChoice, folder_of
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer_view import AnswerView
 from looptop.tui.ask.model_picker import ModelPicker, measured_choices
@@ -35,7 +35,7 @@ SAYS = {"bundled": "red", "vqa-2": "green", "vqa-3": "blue"}
 def answers(monkeypatch: pytest.MonkeyPatch) -> QuickAnswers:
     """Three models, each with its own answer."""
     choices = [ModelChoice(name, f"{name}, finished", Path("/nowhere")) for name in SAYS]
-    monkeypatch.setattr("looptop.engine.vqa.saved_models.choices", lambda: choices)
+    monkeypatch.setattr("looptop.engine.vqa.model.saved_models.choices", lambda: choices)
     answers = QuickAnswers()
 
     def answer(request: AskRequest) -> AskReply:
@@ -191,7 +191,7 @@ def test_the_picker_shows_the_accuracy_of_a_kept_evaluation(tmp_path: Path, monk
     model = Path(shutil.copytree(folder_of("bundled"), tmp_path / "model"))
     kept.keep(evaluation([result(), result(1, "blue")], weights=digest_of(model)), [])
     monkeypatch.setattr(
-        "looptop.engine.vqa.saved_models.choices",
+        "looptop.engine.vqa.model.saved_models.choices",
         lambda: [ModelChoice("mine", "a folder", model), ModelChoice("other", "a folder", tmp_path)],
     )
     mine, other = measured_choices()

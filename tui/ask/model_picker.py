@@ -24,7 +24,7 @@ from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.options import Options
 
 if TYPE_CHECKING:
-    from looptop.engine.vqa.saved_models import ModelChoice
+    from looptop.engine.vqa.model.saved_models import ModelChoice
 
 MAX_MODELS = 6
 """So many models can be asked at once; more would have no room beside each other."""
@@ -73,7 +73,7 @@ def measured_choices() -> list[MeasuredChoice]:
     Raises:
         LooptopError: The runs cannot be read.
     """
-    from looptop.engine.vqa.saved_models import choices
+    from looptop.engine.vqa.model.saved_models import choices
 
     return [MeasuredChoice(each.name, each.label, _figure(each)) for each in choices()]
 
@@ -82,7 +82,7 @@ def _figure(choice: ModelChoice) -> str:
     from looptop.engine.journal.reader import Journal
     from looptop.engine.vqa.evaluation.kept import latest
     from looptop.engine.vqa.evaluation.text import share
-    from looptop.engine.vqa.saved_models import run_of, split_name
+    from looptop.engine.vqa.model.saved_models import run_of, split_name
 
     evaluation = latest(choice.path)
     if evaluation is not None:

@@ -19,7 +19,7 @@ def outcomes_of(model: str) -> Outcomes:
     """
     from looptop.engine.vqa.evaluation.kept import evaluations_of, questions_of
     from looptop.engine.vqa.image_filter import Outcome
-    from looptop.engine.vqa.saved_models import folder_of
+    from looptop.engine.vqa.model.saved_models import folder_of
 
     outcomes: dict[tuple[Path, str], Outcome] = {}
     with contextlib.suppress(LooptopError):

@@ -86,7 +86,7 @@ def data_of(model: str) -> RunFolder | None:
     Args:
         model: A run's name, or that of one of its checkpoints.
     """
-    from looptop.engine.vqa.saved_models import run_of
+    from looptop.engine.vqa.model.saved_models import run_of
 
     run = run_of(model)
     return run if run is not None and _source(run) not in ("", EASY_VQA) else None

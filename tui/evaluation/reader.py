@@ -9,7 +9,7 @@ from looptop.engine.vqa.evaluation import kept
 from looptop.engine.vqa.evaluation.comparison import Comparison, compare
 from looptop.engine.vqa.evaluation.records import Evaluation, QuestionResult
 from looptop.engine.vqa.evaluation.report import Report, report_on
-from looptop.engine.vqa.saved_models import choices, folder_of
+from looptop.engine.vqa.model.saved_models import choices, folder_of
 
 
 class KeptEvaluation(Struct, frozen=True):

@@ -272,7 +272,7 @@ class TimelineScreen(MainScreen):
 
 def has_model(run: RunFolder) -> bool:
     """Whether the run has saved a model that can be asked."""
-    from looptop.engine.vqa.saved_models import folder_of
+    from looptop.engine.vqa.model.saved_models import folder_of
 
     try:
         folder_of(run.name)

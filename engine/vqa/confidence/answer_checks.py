@@ -13,7 +13,7 @@ from looptop.engine.vqa.confidence.doubts import Check, ChecksMissing, Doubt, No
 from looptop.engine.vqa.confidence.training_notes import Calibration, read_calibration, read_words
 from looptop.engine.vqa.confidence.unfamiliar_images import TrainingImages, image_features
 from looptop.engine.vqa.confidence.unknown_words import unknown_words
-from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.model.processing import VqaProcessor
 
 Kept = TypeVar("Kept")
 

@@ -26,10 +26,10 @@ from looptop.engine.vqa.confidence.unfamiliar_images import (
 )
 from looptop.engine.vqa.confidence.unknown_words import known_words
 from looptop.engine.vqa.data.load import load_data
-from looptop.engine.vqa.decoding import greedy, longest_answer
-from looptop.engine.vqa.model import VqaModel, load_model
-from looptop.engine.vqa.processing import VqaProcessor, resolve
-from looptop.engine.vqa.saved_models import folder_of
+from looptop.engine.vqa.model.decoding import greedy, longest_answer
+from looptop.engine.vqa.model.processing import VqaProcessor, resolve
+from looptop.engine.vqa.model.saved_models import folder_of
+from looptop.engine.vqa.model.vqa_model import VqaModel, load_model
 
 MAX_QUESTIONS = 4000
 """The most validation questions that a temperature is fitted on."""

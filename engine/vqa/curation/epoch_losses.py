@@ -15,7 +15,7 @@ from torch import Tensor
 
 from looptop.engine.runs.processes import Processes
 from looptop.engine.vqa.curation.journal import Losses
-from looptop.engine.vqa.processing import IGNORED
+from looptop.engine.vqa.model.processing import IGNORED
 
 PARTIAL_FILE = "question_losses.npy"
 """The file in a checkpoint that holds the losses of the epoch that it interrupts."""

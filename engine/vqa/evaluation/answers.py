@@ -21,12 +21,12 @@ from looptop.engine.vqa.batches import OnProgress
 from looptop.engine.vqa.confidence.calibration import calibrate
 from looptop.engine.vqa.data.left_out import Problem
 from looptop.engine.vqa.data.rows import Row
-from looptop.engine.vqa.decoding import DecodedAnswers, greedy
 from looptop.engine.vqa.evaluation.baselines import QuestionOnly, deranged
 from looptop.engine.vqa.evaluation.neighbours import with_neighbours
 from looptop.engine.vqa.evaluation.records import QuestionResult
 from looptop.engine.vqa.kept_features import KeptFeatures, chunks_of
-from looptop.engine.vqa.processing import IGNORED
+from looptop.engine.vqa.model.decoding import DecodedAnswers, greedy
+from looptop.engine.vqa.model.processing import IGNORED
 
 BATCH_SIZE = 256
 """Questions that are answered in one batch."""

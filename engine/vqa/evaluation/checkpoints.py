@@ -7,7 +7,7 @@ from pathlib import Path
 
 from looptop.engine.models.names import best_checkpoint, whole_checkpoints
 from looptop.engine.vqa.evaluation.records import Checkpoint, CheckpointKind
-from looptop.engine.vqa.saved_models import BUNDLED, run_of
+from looptop.engine.vqa.model.saved_models import BUNDLED, run_of
 
 
 def checkpoint_of(model: str, folder: Path) -> Checkpoint:

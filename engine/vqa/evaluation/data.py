@@ -14,7 +14,7 @@ from looptop.engine.vqa.data.load import NamedSplit, load_data, load_named_split
 from looptop.engine.vqa.data.rows import Row
 from looptop.engine.vqa.evaluation.baselines import QuestionOnly
 from looptop.engine.vqa.evaluation.settings import evaluation_config
-from looptop.engine.vqa.saved_models import run_of
+from looptop.engine.vqa.model.saved_models import run_of
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from looptop.engine.vqa.evaluation.data import choose_data
 from looptop.engine.vqa.evaluation.intervals import clustered_mean
 from looptop.engine.vqa.evaluation.records import Estimate, Evaluation, QuestionResult
 from looptop.engine.vqa.evaluation.weights import digest_of
-from looptop.engine.vqa.saved_models import folder_of
+from looptop.engine.vqa.model.saved_models import folder_of
 
 MAX_EXAMPLES = 5
 """Sentences about questions that are left out."""

@@ -8,7 +8,7 @@ from looptop.engine import config as configuration
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.data.split_name import source_and_split
-from looptop.engine.vqa.saved_models import run_of
+from looptop.engine.vqa.model.saved_models import run_of
 
 
 def evaluation_config(model: str, settings: tuple[str, ...]) -> VqaRunConfig:

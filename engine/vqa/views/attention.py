@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.model.vqa_model import VqaModel
 from looptop.engine.vqa.views.records import Grid
 
 

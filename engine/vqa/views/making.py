@@ -15,8 +15,8 @@ from torch import Tensor
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.answer_records import END
 from looptop.engine.vqa.answering import Answerer, ImageSource, opened
-from looptop.engine.vqa.decoding import best_answers
-from looptop.engine.vqa.search import SearchResult
+from looptop.engine.vqa.model.answer_search import SearchResult
+from looptop.engine.vqa.model.decoding import best_answers
 from looptop.engine.vqa.views.attention import encoder_attention, patch_grid, token_attention
 from looptop.engine.vqa.views.occlusion import answer_probability, occluded, squares
 from looptop.engine.vqa.views.preparation import preparation_steps, prepared_grey, rgb_pixels

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.model.vqa_model import VqaModel
 from looptop.engine.vqa.views.attention import patch_grid
 from looptop.engine.vqa.views.records import Size
 

@@ -16,8 +16,8 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from looptop.engine.compute.device import pick
 from looptop.engine.journal.reader import Journal
 from looptop.engine.vqa.data.load import load_data
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.model.processing import VqaProcessor
+from looptop.engine.vqa.model.vqa_model import VqaModel
 from scripts.bench.training import Clock, collate_one_by_one
 from scripts.gpu import runs
 from scripts.gpu.checks import Checks

@@ -14,8 +14,8 @@ from transformers import AutoImageProcessor, AutoModel, AutoModelForCausalLM, Au
 from looptop.engine.bundle.image_encoder import PATCH
 from looptop.engine.bundle.shared import BUNDLED
 from looptop.engine.bundle.text_encoder import TEXT_LENGTH
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.model.processing import VqaProcessor
+from looptop.engine.vqa.model.vqa_model import VqaModel
 from looptop.engine.worlds import shapes
 
 PARTS = ("text_encoder", "image_encoder", "decoder")

@@ -170,7 +170,9 @@ def test_what_a_library_prints_is_no_part_of_the_answer(
 def test_an_answer_cannot_act_on_the_terminal(
     capsys: Capture, model: str, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("looptop.engine.vqa.processing.VqaProcessor.decode", lambda _self, _ids: "\x1b[31mred\u202e")
+    monkeypatch.setattr(
+        "looptop.engine.vqa.model.processing.VqaProcessor.decode", lambda _self, _ids: "\x1b[31mred\u202e"
+    )
     main(["ask", image, "is it red?", "--model", model])
     out, _ = capsys.readouterr()
     assert out.startswith("␛[31mred\ufffd  (")

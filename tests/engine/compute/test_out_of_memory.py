@@ -33,7 +33,7 @@ from looptop.engine.runs.context import RunContext
 from looptop.engine.startup import companions
 from looptop.engine.startup.run import Run, resume, start
 from looptop.engine.training.result import save_result
-from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.model.vqa_model import VqaModel
 from looptop.engine.vqa.trainer import VqaTrainer
 from tests.factories.ppo import ppo_config
 from tests.factories.runs import config

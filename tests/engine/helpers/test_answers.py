@@ -228,7 +228,7 @@ def test_whatever_is_printed_goes_to_the_log(home: Path) -> None:
 def test_asking_imports_no_torch() -> None:
     code = (
         "import sys\n"
-        "import looptop.engine.helpers.answers, looptop.engine.vqa.saved_models\n"
+        "import looptop.engine.helpers.answers, looptop.engine.vqa.model.saved_models\n"
         "print([name for name in ('torch', 'transformers', 'datasets', 'PIL', 'numpy') if name in sys.modules])\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

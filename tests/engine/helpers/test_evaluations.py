@@ -11,7 +11,7 @@ import pytest
 from looptop.engine.helpers.evaluation_server import Server
 from looptop.engine.helpers.evaluations import EvaluationProcess, EvaluationReply, EvaluationRequest
 from looptop.engine.vqa.evaluation import kept
-from looptop.engine.vqa.saved_models import folder_of
+from looptop.engine.vqa.model.saved_models import folder_of
 
 
 def replies_to(request: EvaluationRequest, home: Path) -> list[EvaluationReply]:

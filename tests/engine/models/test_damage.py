@@ -10,7 +10,7 @@ import pytest
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.damage import damage_of
-from looptop.engine.vqa.saved_models import folder_of
+from looptop.engine.vqa.model.saved_models import folder_of
 
 HEADER = json.dumps({"weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
 WEIGHTS = struct.pack("<Q", len(HEADER)) + HEADER + bytes(8)

@@ -28,7 +28,7 @@ from looptop.engine.ppo.loading import load_policy_and_reference
 from looptop.engine.ppo.model_sizes import ppo_sizes, reward_sizes
 from looptop.engine.ppo.reference import Frozen
 from looptop.engine.ppo.reward_training import load_classifier
-from looptop.engine.vqa.model_sizes import vqa_sizes
+from looptop.engine.vqa.model.sizes import vqa_sizes
 from looptop.engine.vqa.vqa_training import build_model
 from tests.factories.ppo import ppo_config
 

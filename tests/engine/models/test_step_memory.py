@@ -57,7 +57,7 @@ def test_a_vqa_model_is_counted_as_it_computes(tmp_path: Path, monkeypatch: pyte
     def build() -> tuple[nn.Module, Callable[[], Tensor]]:
         from transformers.initialization import no_init_weights
 
-        from looptop.engine.vqa.model import VqaModel
+        from looptop.engine.vqa.model.vqa_model import VqaModel
 
         with no_init_weights():
             model = VqaModel(config)

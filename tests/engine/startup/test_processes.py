@@ -32,7 +32,7 @@ from looptop.engine.startup import companions
 from looptop.engine.startup.host import launch
 from looptop.engine.startup.run import Run
 from looptop.engine.startup.run import resume as go_on
-from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.model.vqa_model import VqaModel
 from tests.factories.ppo import ppo_config, reward_config
 from tests.factories.published_models import save_vqa_parts
 from tests.support import eventually, last, wait_taken

@@ -66,7 +66,7 @@ def test_the_raw_confidence_is_the_probability_of_exactly_this_answer_with_its_e
 
 
 def answerer_tokens(answerer: Answerer, question: str) -> tuple[int, ...]:
-    from looptop.engine.vqa.decoding import best_answers
+    from looptop.engine.vqa.model.decoding import best_answers
 
     ids, mask = answerer.processor.questions([question])
     with torch.no_grad():

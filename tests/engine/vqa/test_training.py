@@ -27,13 +27,13 @@ from looptop.engine.runs.alerts.records import Resources, Timing
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.run import Run, resume
-from looptop.engine.vqa import fast_gpt2
 from looptop.engine.vqa.breakdown import read_breakdowns
 from looptop.engine.vqa.confidence.doubts import Check, UnknownWords
 from looptop.engine.vqa.confidence.training_notes import read_calibration, read_words
 from looptop.engine.vqa.data import easy_vqa
 from looptop.engine.vqa.data.left_out import Problems
-from looptop.engine.vqa.model import VqaModel
+from looptop.engine.vqa.model import fast_gpt2
+from looptop.engine.vqa.model.vqa_model import VqaModel
 from tests.support import eventually, last, wait_taken
 
 SHORT = ["max_images=60", "per_device_train_batch_size=32", "eval_strategy=steps", "eval_steps=6", "precision=fp32"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from looptop.engine.runs.processes import ALONE
 from looptop.engine.vqa.curation.epoch_losses import LossCollector
-from looptop.engine.vqa.processing import IGNORED
+from looptop.engine.vqa.model.processing import IGNORED
 
 
 def by_hand(logits: torch.Tensor, labels: torch.Tensor) -> list[float]:

@@ -8,7 +8,7 @@ from looptop.engine import config as configuration
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.evaluation.checkpoints import checkpoint_of
-from looptop.engine.vqa.saved_models import folder_of
+from looptop.engine.vqa.model.saved_models import folder_of
 from tests.factories.saved_models import put_checkpoint, put_model
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.cache_utils import DynamicLayer
 
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.search import Prefix, Search, max_expansions
+from looptop.engine.vqa.model.answer_search import Prefix, Search, max_expansions
+from looptop.engine.vqa.model.vqa_model import VqaModel
 
 MAX_ANSWER_TOKENS = 16
 """The greatest length of an answer; the longest of VQA v2's common answers has 8 tokens."""
@@ -185,7 +185,7 @@ def best_answers(
         text_of: Decodes tokens; answers with the same text count as one.
         top: The number of answers for each row.
         max_tokens: An answer's greatest length; at most `longest_answer` of the model.
-        limit: The number of expansions after which a row's search stops; see `search.max_expansions`.
+        limit: The number of expansions after which a row's search stops; see `answer_search.max_expansions`.
 
     Returns:
         One finished search for each row: its `results()`, and whether they are `exact`.

@@ -11,8 +11,8 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.vqa import saved_models as models
-from looptop.engine.vqa.saved_models import BUNDLED, choices, folder_of, run_of
+from looptop.engine.vqa.model import saved_models as models
+from looptop.engine.vqa.model.saved_models import BUNDLED, choices, folder_of, run_of
 from tests.factories.saved_models import put_checkpoint, put_model
 
 

@@ -32,10 +32,10 @@ from transformers import (
 
 from looptop.engine import config
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.configuration import VqaConfig, frozen_parts
-from looptop.engine.vqa.decoding import greedy
-from looptop.engine.vqa.model import NonFiniteError, VqaModel, load_model
-from looptop.engine.vqa.processing import IGNORED, answer_labels
+from looptop.engine.vqa.model.configuration import VqaConfig, frozen_parts
+from looptop.engine.vqa.model.decoding import greedy
+from looptop.engine.vqa.model.processing import IGNORED, answer_labels
+from looptop.engine.vqa.model.vqa_model import NonFiniteError, VqaModel, load_model
 from looptop.engine.vqa.vqa_training import build_model
 from tests.factories.published_models import save_vqa_parts
 from tests.factories.vqa import QUESTIONS, pictures, save, tiny_config, tiny_model

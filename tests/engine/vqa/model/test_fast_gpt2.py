@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from looptop.engine.vqa.fast_gpt2 import ATTENTION, use_fast_kernels
+from looptop.engine.vqa.model.fast_gpt2 import ATTENTION, use_fast_kernels
 
 MEMORY_SEEN = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 1], [0, 0, 0, 1]])
 

@@ -8,10 +8,10 @@ from transformers import AutoConfig
 from looptop.engine.config.vqa import ModelConfig
 from looptop.engine.models.memory import ModelSize, build_empty, size_of
 from looptop.engine.models.weights import is_pooler, load_part
-from looptop.engine.vqa.configuration import VqaConfig, frozen_parts
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.processing import resolve
-from looptop.engine.vqa.saved_models import folder_of
+from looptop.engine.vqa.model.configuration import VqaConfig, frozen_parts
+from looptop.engine.vqa.model.processing import resolve
+from looptop.engine.vqa.model.saved_models import folder_of
+from looptop.engine.vqa.model.vqa_model import VqaModel
 
 
 def vqa_sizes(model: ModelConfig, copies: int = 1) -> list[ModelSize]:

@@ -12,8 +12,8 @@ from transformers.initialization import no_init_weights
 
 from looptop.engine.config.vqa import ModelConfig
 from looptop.engine.models.step_memory import StepMemory, step_memory
-from looptop.engine.vqa.fast_gpt2 import use_fast_kernels
-from looptop.engine.vqa.model_sizes import build_from_configuration
+from looptop.engine.vqa.model.fast_gpt2 import use_fast_kernels
+from looptop.engine.vqa.model.sizes import build_from_configuration
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from looptop.engine.config.vqa import Fusion
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.weights import is_pooler, load_part, load_whole
 from looptop.engine.text import visible
-from looptop.engine.vqa.configuration import VqaConfig, frozen_parts, is_cross_attention
-from looptop.engine.vqa.processing import IGNORED
+from looptop.engine.vqa.model.configuration import VqaConfig, frozen_parts, is_cross_attention
+from looptop.engine.vqa.model.processing import IGNORED
 
 ENCODERS = ("text_encoder", "image_encoder")
 """The parts that `freeze` freezes completely; a frozen decoder still trains its cross-attention."""

@@ -16,7 +16,7 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.token_text import token_of
 from looptop.engine.vqa.batches import Questions
-from looptop.engine.vqa.processing import IGNORED, VqaProcessor, resolve
+from looptop.engine.vqa.model.processing import IGNORED, VqaProcessor, resolve
 from tests.factories.vqa import save_processors
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from looptop.engine.vqa.search import Prefix, Search
+from looptop.engine.vqa.model.answer_search import Prefix, Search
 
 END = 0
 VOCABULARY = 5

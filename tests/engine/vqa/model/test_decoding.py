@@ -14,9 +14,9 @@ from torch import Tensor
 import looptop.engine as looptop
 from looptop.engine import config
 from looptop.engine.journal.records import RunState
-from looptop.engine.vqa.decoding import AnswerDecoder, best_answers, greedy, longest_answer
-from looptop.engine.vqa.model import VqaModel
-from looptop.engine.vqa.processing import VqaProcessor
+from looptop.engine.vqa.model.decoding import AnswerDecoder, best_answers, greedy, longest_answer
+from looptop.engine.vqa.model.processing import VqaProcessor
+from looptop.engine.vqa.model.vqa_model import VqaModel
 from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
 
 
