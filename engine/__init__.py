@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from looptop.engine.startup.run import resume as resume
     from looptop.engine.startup.run import start as start
     from looptop.engine.training.callbacks import JournalCallback as JournalCallback
-    from looptop.engine.vqa.answering import Answer as Answer
-    from looptop.engine.vqa.answering import Answerer as Answerer
+    from looptop.engine.vqa.answers.answerer import Answer as Answer
+    from looptop.engine.vqa.answers.answerer import Answerer as Answerer
     from looptop.engine.vqa.model.vqa_model import VqaModel as VqaModel
 
 _HOME_OF = {
-    "Answer": "vqa.answering",
-    "Answerer": "vqa.answering",
+    "Answer": "vqa.answers.answerer",
+    "Answerer": "vqa.answers.answerer",
     "Journal": "journal.reader",
     "JournalCallback": "training.callbacks",
     "LoopRun": "runs.loop_run",

@@ -17,7 +17,7 @@ from msgspec import Struct
 from looptop.engine.asked.records import Entry
 from looptop.engine.asked.stamps import file_stamp
 from looptop.engine.asked.store import Key
-from looptop.engine.vqa.answer_records import Answer
+from looptop.engine.vqa.answers.records import Answer
 from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
 
 MAX_BATCH = 64

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from looptop.engine.vqa.accuracy import vqa_score
-from looptop.engine.vqa.answer_records import Answer
+from looptop.engine.vqa.answers.records import Answer
 from looptop.engine.vqa.evaluation.records import RIGHT_SCORE
 
 

@@ -30,7 +30,7 @@ from looptop.engine.home import is_read_only
 from looptop.engine.journal.schema import refuse_unsafe_journal
 from looptop.engine.machine.file_systems import is_on_network
 from looptop.engine.text import visible
-from looptop.engine.vqa.answer_records import Answer, Candidate
+from looptop.engine.vqa.answers.records import Answer, Candidate
 
 NAME = "asked.db"
 VERSION = 1

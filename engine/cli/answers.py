@@ -19,7 +19,7 @@ from looptop.engine.vqa.data.left_out import Problem
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from looptop.engine.vqa.answering import Answerer
+    from looptop.engine.vqa.answers.answerer import Answerer
 
 BATCH_SIZE = 256
 """Questions that are answered in one batch."""

@@ -14,7 +14,7 @@ from looptop.engine.cli.output import note, probability, quiet_libraries, say, s
 from looptop.engine.errors import LooptopError
 from looptop.engine.home import is_read_only
 from looptop.engine.text import visible, visible_answer
-from looptop.engine.vqa.answer_records import MIN_SHOWN_PROBABILITY, Answer
+from looptop.engine.vqa.answers.records import MIN_SHOWN_PROBABILITY, Answer
 from looptop.engine.vqa.confidence.doubts import doubt_text, unchecked_text
 from looptop.engine.vqa.images.decode import open_image
 from looptop.engine.vqa.model.saved_models import folder_of
@@ -95,7 +95,7 @@ def run(arguments: Arguments) -> int:
     folder_of(arguments.model)
     image = open_image(arguments.image)
     with quiet_libraries():
-        from looptop.engine.vqa.answering import Answerer
+        from looptop.engine.vqa.answers.answerer import Answerer
 
         answerer = Answerer.load(arguments.model, device=arguments.device)
         answer = answerer.answer(image, arguments.question, top=top)

@@ -37,7 +37,7 @@ from looptop.engine.vqa.model.saved_models import folder_of
 from looptop.engine.vqa.model_card import calibrate_helps
 
 if TYPE_CHECKING:
-    from looptop.engine.vqa.answering import Answerer
+    from looptop.engine.vqa.answers.answerer import Answerer
 
 MAX_NAMED = 20
 """So many images without an answer are named."""
@@ -152,7 +152,7 @@ def _answer_all(questions: Sequence[ImageQuestion], model: str, device: str) -> 
         note(f"{len(entries):,} of {counted(len(questions), 'answer')} are kept from before")
     if waiting:
         with quiet_libraries(), closing(progress_on(sys.stderr)) as progress:
-            from looptop.engine.vqa.answering import Answerer
+            from looptop.engine.vqa.answers.answerer import Answerer
 
             progress.show(Status("asking", "loading", 0.0, [f"loading {visible(model)}"]))
             answerer = Answerer.load(model, device=device)
@@ -175,7 +175,7 @@ def _answer_all(questions: Sequence[ImageQuestion], model: str, device: str) -> 
 def _answer_part(
     answerer: Answerer, questions: Sequence[ImageQuestion], part: Sequence[int], stamp: str, size: BatchSize
 ) -> tuple[dict[int, Entry], dict[int, str]]:
-    from looptop.engine.vqa.many_answers import answer_many
+    from looptop.engine.vqa.answers.many_questions import answer_many
 
     began = time.perf_counter()
     outcomes = answer_many(answerer, [(str(questions[index].image), questions[index].question) for index in part])

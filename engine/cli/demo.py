@@ -138,7 +138,7 @@ def questions_to_ask() -> list[Example]:
 def _ask(model: str, questions: list[Example]) -> None:
     """Asks a model all questions and prints its answers beside the correct ones."""
     with quiet_libraries():
-        from looptop.engine.vqa.answering import Answerer
+        from looptop.engine.vqa.answers.answerer import Answerer
 
         answerer = Answerer.load(model)
         answers = answerer.answer_batch([each.image for each in questions], [each.question for each in questions])

@@ -58,7 +58,7 @@ def run(arguments: Arguments) -> int:
     images = ImageFolder(arguments.images)
     paths = [images.find(question.image_id) for question in questions]
     with quiet_libraries():
-        from looptop.engine.vqa.answering import Answerer
+        from looptop.engine.vqa.answers.answerer import Answerer
 
         answerer = Answerer.load(arguments.model, device=arguments.device)
         bad: dict[int, str] = {}

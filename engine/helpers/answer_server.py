@@ -20,7 +20,7 @@ from looptop.engine.text import visible
 from looptop.engine.vqa.confidence.training_notes import CONFIDENCE
 
 if TYPE_CHECKING:
-    from looptop.engine.vqa.answering import Answerer
+    from looptop.engine.vqa.answers.answerer import Answerer
     from looptop.engine.vqa.views.records import OcclusionMap, Progress, View
 
 MIN_LOADED_MODELS = 2
@@ -67,7 +67,7 @@ class Server(HelperServer[AskReply]):
             self.reply(AskReply(id=request.id, status="ready"))
 
     def _answer_batch(self, answerer: Answerer, request: WireRequest) -> None:
-        from looptop.engine.vqa.many_answers import answer_many
+        from looptop.engine.vqa.answers.many_questions import answer_many
 
         outcomes = answer_many(answerer, [(os.fsdecode(image), question) for image, question in request.batch])
         answers = [
@@ -114,7 +114,7 @@ class Server(HelperServer[AskReply]):
 
     def _answerer(self, request: WireRequest) -> Answerer:
         """The requested model, loaded if it is not yet. A folder that was rewritten since counts as another model."""
-        from looptop.engine.vqa.answering import Answerer
+        from looptop.engine.vqa.answers.answerer import Answerer
         from looptop.engine.vqa.model.saved_models import folder_of
 
         folder = folder_of(request.model)
@@ -148,4 +148,4 @@ def _weight_bytes(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    run(Server, LOG, "looptop.engine.vqa.answering")
+    run(Server, LOG, "looptop.engine.vqa.answers.answerer")

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from looptop.engine.encoding import sendable
 from looptop.engine.helpers.process import HelperProcess, Reply
-from looptop.engine.vqa.answer_records import Answer
+from looptop.engine.vqa.answers.records import Answer
 from looptop.engine.vqa.views.records import Progress, View, ViewKind
 
 SERVER = "looptop.engine.helpers.answer_server"

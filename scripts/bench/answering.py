@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
 from looptop.engine.vqa.data.load import load_split
 from looptop.engine.vqa.images.decode import open_image
 from scripts.bench.pairs import paired

@@ -13,7 +13,7 @@ import time
 
 import msgspec
 
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
 from looptop.engine.vqa.evaluation.answers import answer_questions
 from looptop.engine.vqa.evaluation.data import choose_data
 from looptop.engine.vqa.evaluation.difficult import probably_mislabelled

@@ -6,7 +6,7 @@ import queue
 from collections.abc import Callable
 
 from looptop.engine.helpers.answers import AskReply, AskRequest, BatchAnswer, BatchRequest
-from looptop.engine.vqa.answer_records import Answer, Candidate, TokenProbability
+from looptop.engine.vqa.answers.records import Answer, Candidate, TokenProbability
 from looptop.engine.vqa.views.records import (
     ImageView,
     Normalised,

@@ -9,7 +9,7 @@ from textual import events
 from textual.widgets import Input, Static
 
 from looptop.engine.helpers.answers import AskReply, AskRequest
-from looptop.engine.vqa.answer_records import Candidate, OtherToken, TokenProbability
+from looptop.engine.vqa.answers.records import Candidate, OtherToken, TokenProbability
 from looptop.engine.vqa.confidence.doubts import Check, Doubt, UnfamiliarImage, UnknownWords
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer_view import AnswerView

@@ -13,7 +13,7 @@ from textual.style import Style
 from textual.widgets import Static
 
 from looptop.engine.text import visible, visible_answer
-from looptop.engine.vqa.answer_records import MIN_SHOWN_PROBABILITY
+from looptop.engine.vqa.answers.records import MIN_SHOWN_PROBABILITY
 from looptop.engine.vqa.confidence.doubts import doubt_text, unchecked_text
 from looptop.tui.actions import bindings
 from looptop.tui.text import bar, cell, probability, safe
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from textual.events import Click
     from textual.geometry import Size
 
-    from looptop.engine.vqa.answer_records import Answer, OtherToken, TokenProbability
+    from looptop.engine.vqa.answers.records import Answer, OtherToken, TokenProbability
 
 SUGGESTION = "suggestion"
 """The mark of a suggested question, which a click fills in."""

@@ -14,7 +14,7 @@ from looptop.tui.ask.picture_views import PictureViews, Wanted
 
 if TYPE_CHECKING:
     from looptop.engine.helpers.answers import AskReply
-    from looptop.engine.vqa.answer_records import Answer
+    from looptop.engine.vqa.answers.records import Answer
 
 
 class Asked(NamedTuple):

@@ -16,7 +16,7 @@ from looptop.engine.asked.records import Entry
 from looptop.engine.asked.stamps import model_stamp
 from looptop.engine.errors import LooptopError
 from looptop.engine.helpers.answers import AskReply, BatchAnswer
-from looptop.engine.vqa.answer_records import Answer
+from looptop.engine.vqa.answers.records import Answer
 from looptop.tui.background import in_thread
 
 SendBatch = Callable[[str, Sequence[tuple[str, str]]], int]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.accuracy import exact_match, vqa_score
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
 from looptop.engine.vqa.batches import OnProgress
 from looptop.engine.vqa.confidence.calibration import calibrate
 from looptop.engine.vqa.data.left_out import Problem

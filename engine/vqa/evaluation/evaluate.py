@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import counted
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
 from looptop.engine.vqa.batches import OnProgress
 from looptop.engine.vqa.confidence.calibration import calibration_error
 from looptop.engine.vqa.data.rows import Row

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.answer_records import END
-from looptop.engine.vqa.answering import Answerer, ImageSource, opened
+from looptop.engine.vqa.answers.answerer import Answerer, ImageSource, opened
+from looptop.engine.vqa.answers.records import END
 from looptop.engine.vqa.model.answer_search import SearchResult
 from looptop.engine.vqa.model.decoding import best_answers
 from looptop.engine.vqa.views.attention import encoder_attention, patch_grid, token_attention

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from looptop.engine.cli.answers import answer_all
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
 from looptop.engine.vqa.data import easy_vqa
 from looptop.engine.vqa.data.left_out import Problems
 from looptop.engine.vqa.data.rows import Row

@@ -22,7 +22,7 @@ from looptop.engine.asked.questions import AskedQuestions
 from looptop.engine.asked.records import Judgement
 from looptop.engine.asked.store import NAME, AskedStore, Key
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.answer_records import Answer
+from looptop.engine.vqa.answers.records import Answer
 from tests.factories.asked import damaged, entry
 from tests.factories.quick_answers import answer_of
 

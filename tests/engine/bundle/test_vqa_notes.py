@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from looptop.engine.bundle.shared import BUNDLED
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
 from looptop.engine.vqa.confidence.doubts import UnfamiliarImage, UnknownWords
 from looptop.engine.vqa.confidence.training_notes import read_calibration, read_words
 from looptop.engine.vqa.confidence.unfamiliar_images import image_features

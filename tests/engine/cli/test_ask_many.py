@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from looptop.engine.cli.main import main
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
 from tests.factories.vqa import pictures, save, tiny_model
 
 

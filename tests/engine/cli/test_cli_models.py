@@ -25,7 +25,7 @@ from looptop.engine.cli.main import main
 from looptop.engine.home import READ_ONLY
 from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
 from tests.engine import fake_engine
 from tests.factories.asked import damaged
 from tests.factories.vqa import save, tiny_model

@@ -20,7 +20,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.helpers import answer_server
 from looptop.engine.helpers.answer_server import Server
 from looptop.engine.helpers.answers import SERVER, AnswerProcess, AskReply, AskRequest, WireRequest
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
 from looptop.engine.vqa.views.records import ImageView, OcclusionMap, Progress, TokenView, ViewKind
 from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
 from tests.support import eventually

@@ -26,7 +26,7 @@ from looptop.engine.ppo.loading import load_policy, load_tokenizer
 from looptop.engine.ppo.responding import generate
 from looptop.engine.ppo.reward_training import load_classifier
 from looptop.engine.ppo.rewards import Classifier
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
 from looptop.engine.vqa.model.saved_models import folder_of
 from looptop.engine.vqa.vqa_training import build_model
 from tests.factories.ppo import save_classifier, save_policy

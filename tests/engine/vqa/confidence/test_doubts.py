@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
 from looptop.engine.vqa.confidence import training_notes
 from looptop.engine.vqa.confidence.answer_checks import AnswerChecks
 from looptop.engine.vqa.confidence.doubts import (

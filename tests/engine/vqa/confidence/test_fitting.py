@@ -17,7 +17,7 @@ from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs import checkpoint
 from looptop.engine.vqa import vqa_training
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
 from looptop.engine.vqa.batches import Questions, keep_image_features
 from looptop.engine.vqa.confidence.fitting import (
     FittedChecks,

@@ -13,7 +13,7 @@ from PIL import Image
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa import kept_features
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
 from looptop.engine.vqa.data import easy_vqa
 from looptop.engine.vqa.data.left_out import Problem, Problems
 from looptop.engine.vqa.data.rows import Row

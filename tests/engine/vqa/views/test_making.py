@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.answer_records import END
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
+from looptop.engine.vqa.answers.records import END
 from looptop.engine.vqa.model.decoding import best_answers
 from looptop.engine.vqa.views.attention import patch_grid
 from looptop.engine.vqa.views.making import image_view, occlusion_map, token_view

@@ -23,7 +23,7 @@ from looptop.engine.compute import device as devices
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.token_text import known_ids, number_text
 from looptop.engine.text import counted
-from looptop.engine.vqa.answer_records import (
+from looptop.engine.vqa.answers.records import (
     END,
     MIN_SHOWN_PROBABILITY,
     Answer,

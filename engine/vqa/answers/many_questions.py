@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.answer_records import Answer
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
+from looptop.engine.vqa.answers.records import Answer
 from looptop.engine.vqa.batches import keep_image_features
 from looptop.engine.vqa.data.left_out import Problem
 

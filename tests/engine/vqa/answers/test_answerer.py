@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.answer_records import END
-from looptop.engine.vqa.answering import Answerer
+from looptop.engine.vqa.answers.answerer import Answerer
+from looptop.engine.vqa.answers.records import END
 from looptop.engine.vqa.confidence.answer_checks import AnswerChecks
 from looptop.engine.vqa.confidence.training_notes import Calibration
 from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
