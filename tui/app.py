@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from looptop.engine.runs.folder import RunFolder
     from looptop.engine.runs.listing import Summaries
-    from looptop.engine.vqa.image_sources import ImageEntry
+    from looptop.engine.vqa.images.entries import ImageEntry
     from looptop.tui.ask.client import AnswerHelper
     from looptop.tui.evaluation.evaluating import EvaluationHelper
     from looptop.tui.run_events import RunEvents

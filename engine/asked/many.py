@@ -18,7 +18,7 @@ from looptop.engine.asked.records import Entry
 from looptop.engine.asked.stamps import file_stamp
 from looptop.engine.asked.store import Key
 from looptop.engine.vqa.answers.records import Answer
-from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
+from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
 
 MAX_BATCH = 64
 """The most questions that are answered together."""

@@ -30,9 +30,9 @@ from looptop.engine.paths import path_of
 from looptop.engine.text import counted, visible, visible_answer
 from looptop.engine.vqa.confidence.doubts import Check, Doubt, UnfamiliarImage, doubt_name, doubt_text, unchecked_text
 from looptop.engine.vqa.data.official_files import check_writable
-from looptop.engine.vqa.image_folders import images_below
-from looptop.engine.vqa.image_sources import ImageEntry
 from looptop.engine.vqa.images.decode import check_image, has_image_suffix
+from looptop.engine.vqa.images.entries import ImageEntry
+from looptop.engine.vqa.images.folders import images_below
 from looptop.engine.vqa.model.saved_models import folder_of
 from looptop.engine.vqa.model_card import calibrate_helps
 

@@ -17,7 +17,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from looptop.engine.helpers.process import HelperProcess, Reply
-from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
+from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
 
 
 class DataImagesRequest(Struct, frozen=True, kw_only=True):

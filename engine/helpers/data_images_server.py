@@ -18,7 +18,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.helpers.data_images import DataImagesReply, WireEntry, WireRequest
 from looptop.engine.helpers.server import HelperServer, run
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.vqa.image_sources import AskedQuestion
+from looptop.engine.vqa.images.entries import AskedQuestion
 
 if TYPE_CHECKING:
     from looptop.engine.vqa.data.load import VqaData

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
+from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
 
 COLOURS = ("red", "green", "blue", "red", "teal")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from textual.widgets import Input
 
-from looptop.engine.vqa.image_sources import ImageEntry
+from looptop.engine.vqa.images.entries import ImageEntry
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.many_page import ManyPage
 from tests.tui.conftest import shown, until

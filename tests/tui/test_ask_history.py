@@ -15,7 +15,7 @@ from looptop.engine.asked.records import Judgement
 from looptop.engine.asked.store import NAME
 from looptop.engine.vqa.data import table
 from looptop.engine.vqa.data.left_out import Problems
-from looptop.engine.vqa.image_sources import ImageEntry
+from looptop.engine.vqa.images.entries import ImageEntry
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer_view import AnswerView
 from looptop.tui.ask.history import History

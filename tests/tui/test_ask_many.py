@@ -14,7 +14,7 @@ from looptop.engine.asked.many import ImageQuestion, new_entry
 from looptop.engine.asked.questions import AskedQuestions
 from looptop.engine.asked.records import Entry
 from looptop.engine.helpers.answers import AskReply, BatchAnswer, BatchRequest
-from looptop.engine.vqa.image_sources import ImageEntry
+from looptop.engine.vqa.images.entries import ImageEntry
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask import many_answers
 from looptop.tui.ask.many_page import ManyPage

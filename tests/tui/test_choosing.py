@@ -15,8 +15,8 @@ from textual.widgets import Input
 from looptop.engine.config import preset
 from looptop.engine.helpers.data_images import DataImagesReply, DataImagesRequest, WireEntry
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.vqa.image_filter import Outcome
-from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
+from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
+from looptop.engine.vqa.images.filtering import Outcome
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask import outcomes, run_source
 from looptop.tui.ask.gallery import Gallery

@@ -16,7 +16,7 @@ from looptop.engine.asked.questions import AskedQuestions
 from looptop.engine.helpers.answers import AskReply, AskRequest, BatchRequest
 from looptop.engine.vqa.evaluation import kept
 from looptop.engine.vqa.evaluation.weights import digest_of
-from looptop.engine.vqa.image_sources import ImageEntry
+from looptop.engine.vqa.images.entries import ImageEntry
 from looptop.engine.vqa.model.saved_models import ModelChoice, folder_of
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer_view import AnswerView

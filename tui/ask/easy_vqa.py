@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from looptop.engine.vqa.image_sources import ImageEntry
+    from looptop.engine.vqa.images.entries import ImageEntry
 
 
 class BenchmarkQuestion(NamedTuple):
@@ -77,7 +77,7 @@ class Benchmark:
         """An image with the benchmark's questions about it."""
         from looptop.engine.vqa.data.easy_vqa import question_type
         from looptop.engine.vqa.data.rows import answer_type
-        from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
+        from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
 
         questions = [
             AskedQuestion(each.question, (each.answer,), question_type(each.question), answer_type(each.answer))

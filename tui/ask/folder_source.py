@@ -16,8 +16,8 @@ from looptop.tui.background import for_threads, in_thread
 
 if TYPE_CHECKING:
     from looptop.engine.filters.vocabulary import Filter
-    from looptop.engine.vqa.image_filter import ImageView, Outcomes
-    from looptop.engine.vqa.image_folders import FolderImages, Listing
+    from looptop.engine.vqa.images.filtering import ImageView, Outcomes
+    from looptop.engine.vqa.images.folders import FolderImages, Listing
 
 FIRST_PROGRESS_SECONDS = 0.2
 """Seconds after which a search shows its first results; each further time takes twice as long."""
@@ -116,7 +116,7 @@ class FolderSource:
         on_progress: Callable[[Rows], object],
     ) -> Rows:
         """The images in this folder and in all folders below it that the filter accepts."""
-        from looptop.engine.vqa.image_filter import ImageView
+        from looptop.engine.vqa.images.filtering import ImageView
 
         results: list[tuple[str, str]] = []
         wait, shown = FIRST_PROGRESS_SECONDS, time.monotonic()
@@ -143,7 +143,7 @@ class FolderSource:
 
     def _read(self, node: Node) -> asyncio.Future[Listing]:
         """Reads a folder in a thread, and shows it as it is read."""
-        from looptop.engine.vqa.image_folders import read_folder
+        from looptop.engine.vqa.images.folders import read_folder
 
         if (running := self._reading.get(node.path)) is not None:
             return running
@@ -188,7 +188,7 @@ class _FolderIndex:
             position += 1
 
     def _part(self, position: int) -> FolderImages | None:
-        from looptop.engine.vqa.image_folders import MAX_SEARCHED, images_below
+        from looptop.engine.vqa.images.folders import MAX_SEARCHED, images_below
 
         if position < len(self._parts):
             return self._parts[position]

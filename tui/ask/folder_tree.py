@@ -10,7 +10,7 @@ from looptop.engine.text import counted
 from looptop.tui.ask.image_rows import FolderRow, ImageRow, Row
 
 if TYPE_CHECKING:
-    from looptop.engine.vqa.image_folders import Listing
+    from looptop.engine.vqa.images.folders import Listing
 
 
 class Node:
@@ -110,7 +110,7 @@ class FolderTree:
 
     def index_of(self, path: Path) -> int | None:
         """The row of an image or a folder."""
-        from looptop.engine.vqa.image_folders import natural_key
+        from looptop.engine.vqa.images.folders import natural_key
 
         first = self._first_image.get(path.parent)
         if first is not None:

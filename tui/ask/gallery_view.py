@@ -20,7 +20,7 @@ from looptop.tui.widgets.thumbnails import Thumbnails
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from looptop.engine.vqa.image_filter import Outcomes
+    from looptop.engine.vqa.images.filtering import Outcomes
 
 
 class GalleryView(Vertical):

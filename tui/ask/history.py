@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from looptop.engine.asked.records import Entry
     from looptop.engine.filters.vocabulary import Filter
     from looptop.engine.vqa.answers.records import Answer
-    from looptop.engine.vqa.image_sources import AskedQuestion
+    from looptop.engine.vqa.images.entries import AskedQuestion
     from looptop.tui.ask.asking import Asked
 
 TITLE = "Earlier questions"

@@ -13,7 +13,7 @@ from looptop.tui.ask.sources import ImageSource
 
 if TYPE_CHECKING:
     from looptop.engine.filters.vocabulary import Filter
-    from looptop.engine.vqa.image_filter import ImageView
+    from looptop.engine.vqa.images.filtering import ImageView
 
 EXAMPLE, LONGEST_EXAMPLE = "red", 12
 """The word of an example of a filter, and how long a word of the filter itself may be to take its place."""
@@ -69,7 +69,7 @@ class ListState:
             return f"{self.model} has not been evaluated, so right, wrong and confidence are unknown; e evaluates it"
         if len(self.rows) or self.source.status:
             return ""
-        from looptop.engine.vqa.image_filter import first_word  # not needed for the first paint
+        from looptop.engine.vqa.images.filtering import first_word  # not needed for the first paint
 
         word = first_word(self.chosen)
         if not word or not has_questions:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from looptop.engine.filters.vocabulary import Filter
-    from looptop.engine.vqa.image_filter import ImageView
-    from looptop.engine.vqa.image_sources import ImageEntry
+    from looptop.engine.vqa.images.entries import ImageEntry
+    from looptop.engine.vqa.images.filtering import ImageView
     from looptop.tui.ask.gallery_view import GalleryView
     from looptop.tui.ask.image_filter import FilterField
 
@@ -310,7 +310,7 @@ class ImagePanel(Vertical):
             self.close_filter()
 
     def _apply(self, text: str, *, typed: bool = False) -> None:
-        from looptop.engine.vqa.image_filter import first_word, parse
+        from looptop.engine.vqa.images.filtering import first_word, parse
 
         self._list.is_filtered = self._field is not None and self._field.display
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from looptop.engine.vqa.image_sources import ImageEntry
+    from looptop.engine.vqa.images.entries import ImageEntry
 
 
 class ImageRow(NamedTuple):
@@ -102,7 +102,7 @@ class PathRows:
 
 def entry_rows(entries: Sequence[ImageEntry]) -> PathRows:
     """The rows of images with questions; the note of each is its answers."""
-    from looptop.engine.vqa.image_filter import answers_of
+    from looptop.engine.vqa.images.filtering import answers_of
 
     known = {entry.image: entry for entry in entries}
     return PathRows(list(known), lambda path: ", ".join(answers_of(known[path])))

@@ -17,7 +17,7 @@ from looptop.tui.background import for_threads, in_thread, work
 
 if TYPE_CHECKING:
     from looptop.engine.filters.vocabulary import Filter
-    from looptop.engine.vqa.image_filter import ImageView, Outcomes
+    from looptop.engine.vqa.images.filtering import ImageView, Outcomes
 
 KEY_PAUSE_SECONDS = 0.03
 """While keys come faster than this, nothing is searched."""
@@ -69,7 +69,7 @@ class ImageSearch:
         self._outcomes = None
 
     async def _search(self, request: _SearchRequest, model: str) -> None:
-        from looptop.engine.vqa.image_filter import needs_outcomes
+        from looptop.engine.vqa.images.filtering import needs_outcomes
 
         await asyncio.sleep(KEY_PAUSE_SECONDS)
         if request.stopped.is_set():

@@ -10,7 +10,7 @@ from looptop.tui.ask.image_rows import ImageRow
 from looptop.tui.background import in_thread
 
 if TYPE_CHECKING:
-    from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
+    from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
     from looptop.tui.ask.image_panel import ImagePanel
     from looptop.tui.ask.sources import ListedQuestion
 
@@ -20,7 +20,7 @@ ROWS_AT_ONCE = 2000
 
 async def listed_images(panel: ImagePanel) -> list[ImageEntry]:
     """All images of the list as it is filtered, in its order; of a tree those in open folders."""
-    from looptop.engine.vqa.image_sources import ImageEntry
+    from looptop.engine.vqa.images.entries import ImageEntry
 
     await in_thread(panel.benchmark.load)
     rows, entries, index = panel.rows, list[ImageEntry](), 0
@@ -36,7 +36,7 @@ async def listed_images(panel: ImagePanel) -> list[ImageEntry]:
 
 def asked_questions(asked: Iterable[ListedQuestion]) -> tuple[AskedQuestion, ...]:
     """The questions that a list asks about an image, each with all answers of the data."""
-    from looptop.engine.vqa.image_sources import AskedQuestion
+    from looptop.engine.vqa.images.entries import AskedQuestion
 
     return tuple(
         each if isinstance(each, AskedQuestion) else AskedQuestion(each.question, (each.answer,)) for each in asked

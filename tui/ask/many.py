@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from looptop.engine.asked.questions import AskedQuestions
     from looptop.engine.asked.records import Entry
     from looptop.engine.helpers.answers import AskReply
-    from looptop.engine.vqa.image_sources import ImageEntry
+    from looptop.engine.vqa.images.entries import ImageEntry
     from looptop.tui.ask.image_panel import ImagePanel
     from looptop.tui.ask.many_answers import ManyAnswers, SendBatch
 

@@ -86,7 +86,7 @@ async def read_with_notice(read: Callable[[], Result], tell: Callable[[], object
 
 
 def _show(panel: ImagePanel, opened: OpenedPaths) -> None:
-    from looptop.engine.vqa.image_sources import ImageEntry
+    from looptop.engine.vqa.images.entries import ImageEntry
 
     if len(opened.images) > 1:
         panel.show_entries(counted(len(opened.images), "opened image"), [ImageEntry(path) for path in opened.images])

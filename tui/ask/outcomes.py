@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from looptop.engine.errors import LooptopError
 
 if TYPE_CHECKING:
-    from looptop.engine.vqa.image_filter import Outcomes
+    from looptop.engine.vqa.images.filtering import Outcomes
 
 
 def outcomes_of(model: str) -> Outcomes:
@@ -18,7 +18,7 @@ def outcomes_of(model: str) -> Outcomes:
     Empty if none is kept, or the model's folder cannot be read. Reads files: call it in a thread.
     """
     from looptop.engine.vqa.evaluation.kept import evaluations_of, questions_of
-    from looptop.engine.vqa.image_filter import Outcome
+    from looptop.engine.vqa.images.filtering import Outcome
     from looptop.engine.vqa.model.saved_models import folder_of
 
     outcomes: dict[tuple[Path, str], Outcome] = {}

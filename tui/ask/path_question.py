@@ -124,8 +124,8 @@ def completion(typed: str) -> tuple[str, list[str]]:
     Returns:
         The longer path, and the names that can follow if there are several.
     """
-    from looptop.engine.vqa.image_folders import natural_order
     from looptop.engine.vqa.images.decode import has_image_suffix
+    from looptop.engine.vqa.images.folders import natural_order
 
     above, slash, begun = typed.rpartition("/")
     try:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from looptop.engine.filters.vocabulary import Filter
     from looptop.engine.helpers.data_images import DataImagesReply, DataImagesRequest
     from looptop.engine.runs.folder import RunFolder
-    from looptop.engine.vqa.image_filter import ImageView, Outcomes
-    from looptop.engine.vqa.image_sources import ImageEntry
+    from looptop.engine.vqa.images.entries import ImageEntry
+    from looptop.engine.vqa.images.filtering import ImageView, Outcomes
 
 DataImagesHelper: TypeAlias = "HelperProcess[DataImagesRequest, DataImagesReply]"
 """The process that reads the data, as the source uses it."""
@@ -71,7 +71,7 @@ class RunSource:
 
     def require(self, chosen: Filter[ImageView]) -> None:
         """Begins to read the splits that the filter may accept."""
-        from looptop.engine.vqa.image_filter import possible_splits
+        from looptop.engine.vqa.images.filtering import possible_splits
 
         self._wanted = chosen
         for split in possible_splits(chosen, self._splits):

@@ -34,7 +34,7 @@ from looptop.tui.widgets.picture import Picture
 if TYPE_CHECKING:
     from looptop.engine.asked.records import Entry
     from looptop.engine.vqa.answers.records import Answer
-    from looptop.engine.vqa.image_sources import ImageEntry
+    from looptop.engine.vqa.images.entries import ImageEntry
     from looptop.tui.ask.answer_view import AnswerView
     from looptop.tui.ask.client import AnswerHelper
 

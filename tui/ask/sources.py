@@ -15,8 +15,8 @@ from looptop.tui.ask.image_rows import PathRows, Rows, entry_rows
 
 if TYPE_CHECKING:
     from looptop.engine.filters.vocabulary import Filter
-    from looptop.engine.vqa.image_filter import ImageView, Outcomes
-    from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
+    from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
+    from looptop.engine.vqa.images.filtering import ImageView, Outcomes
 
 ListedQuestion: TypeAlias = "AskedQuestion | BenchmarkQuestion"
 """A question that is asked about an image, with its answer."""
@@ -153,7 +153,7 @@ def recent(paths: Sequence[Path]) -> ListedSource:
     """Images that a question was asked about lately, the latest first; they may no longer exist."""
 
     def entries() -> Sequence[ImageEntry]:
-        from looptop.engine.vqa.image_sources import ImageEntry
+        from looptop.engine.vqa.images.entries import ImageEntry
 
         return [ImageEntry(path) for path in paths]
 
@@ -167,7 +167,7 @@ def filtered_entries(
     entries: Sequence[ImageEntry], chosen: Filter[ImageView], outcomes: Outcomes, stopped: Callable[[], bool]
 ) -> list[ImageEntry]:
     """The images that a filter accepts; only some of them if the search is stopped."""
-    from looptop.engine.vqa.image_filter import accepts
+    from looptop.engine.vqa.images.filtering import accepts
 
     kept = []
     for count, entry in enumerate(entries):

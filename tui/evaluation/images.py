@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from looptop.engine.journal.records import AnswerSample
     from looptop.engine.vqa.evaluation.records import QuestionResult
-    from looptop.engine.vqa.image_sources import ImageEntry
+    from looptop.engine.vqa.images.entries import ImageEntry
 
 
 def entries_of(results: Sequence[QuestionResult], first: QuestionResult | None = None) -> list[ImageEntry]:
@@ -19,7 +19,7 @@ def entries_of(results: Sequence[QuestionResult], first: QuestionResult | None =
         results: The questions.
         first: The question whose image comes first; by default the first one's.
     """
-    from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
+    from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
 
     ordered = results if first is None else [first, *(one for one in results if one is not first)]
     questions: dict[str, list[AskedQuestion]] = {}
@@ -31,7 +31,7 @@ def entries_of(results: Sequence[QuestionResult], first: QuestionResult | None =
 
 def entries_of_samples(samples: Sequence[AnswerSample], first: AnswerSample | None = None) -> list[ImageEntry]:
     """The images of a run's sample answers, as `entries_of` lists them."""
-    from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
+    from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
 
     ordered = samples if first is None else [first, *(one for one in samples if one is not first)]
     questions: dict[str, list[AskedQuestion]] = {}

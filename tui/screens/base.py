@@ -19,7 +19,7 @@ from looptop.tui.widgets.bars import TopBar
 if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
     from looptop.engine.runs.listing import Summaries
-    from looptop.engine.vqa.image_sources import ImageEntry
+    from looptop.engine.vqa.images.entries import ImageEntry
     from looptop.tui.kept_state import StateFile
     from looptop.tui.terminal.graphics_layer import GraphicsLayer
 

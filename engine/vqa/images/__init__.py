@@ -1,1 +1,1 @@
-"""Opens the images that people bring, and names the formats that are not supported. Needs no torch."""
+"""Images that people bring: their files, folders of them, lists of them with questions, filters. Needs no torch."""

@@ -16,7 +16,7 @@ from looptop.engine.helpers.data_images import DataImagesProcess, DataImagesRepl
 from looptop.engine.helpers.data_images_server import Server
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.data.load import load_data
-from looptop.engine.vqa.image_sources import ImageEntry
+from looptop.engine.vqa.images.entries import ImageEntry
 from tests.factories.vqa_data import write_table
 
 LINES = "image,question,answer\n" + "".join(

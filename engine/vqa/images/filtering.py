@@ -24,7 +24,7 @@ from looptop.engine.filters import grammar
 from looptop.engine.filters.expressions import FLAG, Match, Term, evaluate, terms
 from looptop.engine.filters.vocabulary import Filter, NumberField, TextField, Vocabulary, Word
 from looptop.engine.text import visible
-from looptop.engine.vqa.image_sources import ImageEntry
+from looptop.engine.vqa.images.entries import ImageEntry
 
 SPLITS = ("train", "validation", "test")
 

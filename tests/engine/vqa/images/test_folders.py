@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from looptop.engine.vqa import image_folders
-from looptop.engine.vqa.image_folders import Listing, StoppedError, images_below, natural_order, read_folder
+from looptop.engine.vqa.images import folders
+from looptop.engine.vqa.images.folders import Listing, StoppedError, images_below, natural_order, read_folder
 
 NAMES = some.lists(some.text("imgIMG_019 .é", min_size=1, max_size=6), unique=True, max_size=30)
 
@@ -44,8 +44,8 @@ def test_why_a_folder_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_what_was_read_so_far_is_reported_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_folders, "FIRST_REPORT_SECONDS", -1.0)
-    monkeypatch.setattr(image_folders, "ENTRIES_PER_CHECK", 10)
+    monkeypatch.setattr(folders, "FIRST_REPORT_SECONDS", -1.0)
+    monkeypatch.setattr(folders, "ENTRIES_PER_CHECK", 10)
     for number in range(100):
         (tmp_path / f"{number}.png").touch()
     reported: list[Listing] = []

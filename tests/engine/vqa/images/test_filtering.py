@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.vqa.image_filter import (
+from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
+from looptop.engine.vqa.images.filtering import (
     SPLITS,
     Outcome,
     Outcomes,
@@ -20,7 +21,6 @@ from looptop.engine.vqa.image_filter import (
     parse,
     possible_splits,
 )
-from looptop.engine.vqa.image_sources import AskedQuestion, ImageEntry
 
 COLOR = AskedQuestion("what color is the dog?", ("brown", "red", "brown"), "what color", "other")
 COUNT = AskedQuestion("how many dogs?", ("2",), "how many", "number")
