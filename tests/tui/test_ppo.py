@@ -345,14 +345,14 @@ async def test_the_token_under_the_cursor_shows_all_its_figures_as_does_the_tabl
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await go(pilot, run, "tokens")
         page = screen.query_one(TokenPage)
-        assert page.table is not None
+        assert page.tokens is not None
         await pilot.press("right", "right")
         await until(pilot, lambda: "token 2" in crumbs(app))
         text = " ".join(shown(app).split())
         for name in ("kl", "entropy", "value", "advantage", "return", "reward", "ratio"):
-            assert f"{page.table.columns[name][2]:.4f}".replace("-0.0000", "0.0000") in text
+            assert f"{page.tokens.columns[name][2]:.4f}".replace("-0.0000", "0.0000") in text
         await pilot.press("end")
-        await until(pilot, lambda: f"token {len(page.table.ids) - 1}," in shown(app))  # type: ignore[union-attr]
+        await until(pilot, lambda: f"token {len(page.tokens.ids) - 1}," in shown(app))  # type: ignore[union-attr]
         await pilot.press("t")
         await until(pilot, lambda: "lp-ref" in shown(app) and "</s>" in shown(app))
         await pilot.press("up", "home", "down")

@@ -20,7 +20,7 @@ class ReliabilityPage(Container):
     def __init__(self) -> None:
         super().__init__(id="reliability-page")
         self._bins: Sequence[ReliabilityBin] = ()
-        self._table = Table(
+        self.table = Table(
             (
                 Column("range", "confidence", 11, text=True),
                 Column("answers", "answers", 7),
@@ -34,28 +34,23 @@ class ReliabilityPage(Container):
     def compose(self) -> ComposeResult:
         """The chart beside or above the table."""
         yield ReliabilityChart()
-        yield self._table
-
-    @property
-    def main(self) -> Table:
-        """The widget that takes the keys."""
-        return self._table
+        yield self.table
 
     def show(self, bins: Sequence[ReliabilityBin]) -> None:
         """Shows the bins of an evaluation; the cursor is on the one with the most answers."""
         self._bins = bins
         counts = [one.accuracy.questions if one.accuracy else 0 for one in bins]
-        self._table.fill(len(bins), self._row, cursor=counts.index(max(counts)))
+        self.table.fill(len(bins), self._row, cursor=counts.index(max(counts)))
         self.highlight()
 
     def highlight(self) -> None:
         """Highlights the bin under the cursor in the chart."""
-        self.query_one(ReliabilityChart).show(self._bins, self._table.cursor)
+        self.query_one(ReliabilityChart).show(self._bins, self.table.cursor)
 
     @property
     def detail(self) -> str:
         """The bin under the cursor in a sentence."""
-        one = self._bins[self._table.cursor] if self._bins else None
+        one = self._bins[self.table.cursor] if self._bins else None
         if one is None or one.accuracy is None:
             return "● the accuracy of a bin of confidence, with its 95 % interval; on the dotted line, both are equal."
         way = "underconfident" if one.accuracy.value > (one.confidence or 0) else "overconfident"

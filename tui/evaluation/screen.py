@@ -141,18 +141,18 @@ class EvaluationScreen(MainScreen):
         self._frame.detail.display = has_pages
         counts = {"mislabelled": len(self._shown.report.mislabelled)} if self._shown is not None else {}
         self._frame.line.show_counts(counts)
-        main = self._main_widget()
-        if has_pages and main.display:
-            main.focus()
+        target = self._focus_target()
+        if has_pages and target.display:
+            target.focus()
         else:
             self.set_focus(None)
         self._show_head()
         self._show_detail()
 
-    def _main_widget(self) -> Widget:
+    def _focus_target(self) -> Widget:
         widget = self._frame.page
         if isinstance(widget, ReliabilityPage):
-            return widget.main
+            return widget.table
         return widget.table if isinstance(widget, ComparisonPage) else widget
 
     def _show_head(self) -> None:
@@ -200,7 +200,7 @@ class EvaluationScreen(MainScreen):
     @on(ConfusionGrid.Moved)
     def _show_detail(self) -> None:
         page = self._frame.page
-        widget: Any = self._main_widget() if page is self._compare else page
+        widget: Any = self._focus_target() if page is self._compare else page
         if isinstance(widget, ReliabilityPage):
             widget.highlight()
         self._frame.detail.show(safe(widget.detail, "$text-muted"))

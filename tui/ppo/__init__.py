@@ -2,7 +2,8 @@
 
 - `screen` owns `navigation` (which batch, sample and token), `controls` (what changes the run) and `saving`
 - `snapshot` the data of a run; `batch_data` of one batch; `batches` the rows of the batch list, loaded when shown
-- `pages` all widgets: `run_page` (charts and batches), `batch_page`, `sample_page`, `token_page`, `before_after_page`
+- `screen_widgets` holds all widgets: `run_page` (charts and batches), `batch_page`, `sample_page`, `token_page`,
+  `before_after_page`
 - `charts` which curves are drawn; `columns` the columns of the tables; `text` and `sample_text` lines of text
 - `shading` colours and signs of tokens; `differences` what differs between two texts
 """

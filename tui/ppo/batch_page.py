@@ -147,7 +147,7 @@ class BatchPage(Vertical):
         index = next((at for at, row in enumerate(rows) if row.record.row == self._row), None)
         columns = sample_columns(self._all, self._rewards)
         self.table.empty = "no sample is so" if self._all else "the samples of this batch are not known yet"
-        self.table.fill(len(rows), self._make, columns=columns, cursor=0 if index is None else index)
+        self.table.fill(len(rows), self._row_cells, columns=columns, cursor=0 if index is None else index)
         self._show_batch_line()
         self._show_sample()
 
@@ -157,7 +157,7 @@ class BatchPage(Vertical):
             return False
         return self._filter.holds(SampleView(figures, (row.record.query, row.record.response)))
 
-    def _make(self, row: int) -> Row | None:
+    def _row_cells(self, row: int) -> Row | None:
         return sample_cells(self._rows[row], self.table.columns) if row < len(self._rows) else None
 
     def _show_batch_line(self) -> None:

@@ -71,8 +71,8 @@ class BeforeAfterPage(Vertical):
             yield TextBox("Tuned", id="compare-after")
 
     @property
-    def main(self) -> Table:
-        """The widget with the cursor."""
+    def pairs_table(self) -> Table:
+        """The table of pairs; it takes the keys."""
         return self.query_one("#pairs", Table)
 
     def show(self, run: str, result: CompareResult | None, doing: str) -> None:
@@ -115,7 +115,7 @@ class BeforeAfterPage(Vertical):
     def _arrange(self) -> None:
         rows = self.result.rows if self.result is not None else []
         self._pairs = sorted(rows, key=lambda pair: pair.change, reverse=not self._worst_first)
-        table = self.main
+        table = self.pairs_table
         table.sort = ("change", not self._worst_first)
         table.fill(len(self._pairs), lambda row: _pair_cells(self._pairs[row]), cursor=0)
         self._show_pair()
@@ -130,9 +130,9 @@ class BeforeAfterPage(Vertical):
         self.call_after_refresh(self._show_pair)
 
     def _show_pair(self) -> None:
-        if self.main.cursor >= len(self._pairs):
+        if self.pairs_table.cursor >= len(self._pairs):
             return
-        pair = self._pairs[self.main.cursor]
+        pair = self._pairs[self.pairs_table.cursor]
         before, after = differing(pair.before, pair.after)
         self.query_one("#compare-query", TextBox).show(safe(pair.query, keep_lines=True))
         for name, title, pieces, reward, scores, style in (

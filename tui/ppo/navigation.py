@@ -10,8 +10,8 @@ from looptop.engine.ppo.records import TokenTable
 from looptop.tui.background import in_thread, work
 from looptop.tui.ppo.batch_data import BatchData, next_mark, read_batch
 from looptop.tui.ppo.columns import SampleRow, sample_rows
-from looptop.tui.ppo.pages import Level, Pages
 from looptop.tui.ppo.references import References, SampleKey
+from looptop.tui.ppo.screen_widgets import Level, PpoWidgets
 from looptop.tui.ppo.snapshot import ShownRun
 from looptop.tui.ppo.text import crumbs, status_line
 from looptop.tui.ppo.typed_line import TypedLine
@@ -40,7 +40,7 @@ class Navigation:
 
     Args:
         screen: The screen.
-        pages: The screen's widgets.
+        widgets: The screen's widgets.
         shown: The run on the screen.
         on_level: Called when another level is shown, which needs other data.
     """
@@ -48,7 +48,7 @@ class Navigation:
     def __init__(
         self,
         screen: MainScreen,
-        pages: Pages,
+        widgets: PpoWidgets,
         shown: ShownRun,
         on_level: Callable[[], None],
     ) -> None:
@@ -57,11 +57,11 @@ class Navigation:
         """The step of the opened batch."""
         self.row = 0
         """The row of the opened sample in its batch."""
-        self.typed_line = TypedLine(screen, pages, self.focus)
+        self.typed_line = TypedLine(screen, widgets, self.focus)
         self.references = References(self.show_sample)
         self._data = BatchData()
         self._screen = screen
-        self._pages = pages
+        self._widgets = widgets
         self._shown = shown
         self._on_level = on_level
 
@@ -70,7 +70,7 @@ class Navigation:
     def show_level(self, level: Level) -> None:
         """Shows the page of a level."""
         self.level = level
-        self._pages.show(level)
+        self._widgets.show(level)
         self.focus()
         self._screen.refresh_bindings()
         self.show_head()
@@ -78,7 +78,7 @@ class Navigation:
 
     def focus(self) -> None:
         """Puts the focus on the main widget of this level."""
-        self._pages.main_widget(self.level).focus()
+        self._widgets.focus_target(self.level).focus()
 
     def up(self) -> None:
         """Goes up a level, if there is one."""
@@ -97,13 +97,13 @@ class Navigation:
         if self.level in ("sample", "tokens"):
             words.append(f"sample {self.row}")
         if self.level == "tokens":
-            words.append(f"token {self._pages.tokens.cursor}")
+            words.append(f"token {self._widgets.token_page.cursor}")
         if self.level == "compare":
             words.append("before and after")
-        follow = self._pages.run.follow
-        self._pages.crumbs.show(crumbs(snapshot, words, follow and snapshot.live, width))
+        follow = self._widgets.run_page.follow
+        self._widgets.crumbs.show(crumbs(snapshot, words, follow and snapshot.live, width))
         any_batch = self.level == "compare" or (self.level == "run" and follow)
-        self._pages.status_line.show(status_line(snapshot, width, None if any_batch else self.chosen_step))
+        self._widgets.status_line.show(status_line(snapshot, width, None if any_batch else self.chosen_step))
 
     # Down.
 
@@ -139,7 +139,7 @@ class Navigation:
         folder, snapshot = self._shown.folder, self._shown.snapshot
         rewards = snapshot.rewards if snapshot is not None else []
         run_id = folder.id if folder is not None else ""
-        self._pages.batch.show(data.record, data.samples, data.judgements, rewards, run_id)
+        self._widgets.batch_page.show(data.record, data.samples, data.judgements, rewards, run_id)
         self.show_head()
         if self.level in ("sample", "tokens"):
             self.show_sample()
@@ -147,13 +147,13 @@ class Navigation:
 
     def open_chosen_batch(self) -> None:
         """Opens the batch under the cursor."""
-        step = self._pages.run.step
+        step = self._widgets.run_page.step
         if step is not None:
             self.open_batch(step, "batch")
 
     def open_chosen_sample(self) -> None:
         """Opens the sample under the cursor."""
-        sample = self._pages.batch.sample
+        sample = self._widgets.batch_page.sample
         if sample is not None:
             self._open_sample(sample.record.row, "sample")
 
@@ -164,7 +164,7 @@ class Navigation:
 
     def _open_sample(self, row: int, level: Level) -> None:
         self.row = row
-        self._pages.batch.select(row)
+        self._widgets.batch_page.select(row)
         self.show_level(level)
         self.show_sample()
         self._read_tokens()
@@ -181,7 +181,7 @@ class Navigation:
         if sample is None or snapshot is None or self.level != "sample":
             return
         key = self._sample_key(self.row)
-        self._pages.sample.show(
+        self._widgets.sample_page.show(
             self.step,
             sample,
             self._reference(sample),
@@ -220,8 +220,8 @@ class Navigation:
                 self._screen.services.show_notice(error, "error")
                 return
             if (journal, step, row) == (self._shown.journal, self.step, self.row):
-                page = self._pages.tokens
-                if table != page.table:
+                page = self._widgets.token_page
+                if table != page.tokens:
                     page.show(table)
                 self.show_head()
 
@@ -231,13 +231,13 @@ class Navigation:
 
     def turn(self, by: int) -> None:
         """Goes to the next or previous batch; in a sample, to the next or previous sample of the table."""
-        page = self._pages.run
+        page = self._widgets.run_page
         if self.level == "run" and page.step is not None:
             page.go_to(page.step + by)
         elif self.level == "batch":
             self.go_to_batch(self.step + by)
         elif self.level in ("sample", "tokens"):
-            sample = self._pages.batch.turn_sample(by)
+            sample = self._widgets.batch_page.turn_sample(by)
             if sample is not None:
                 self._open_sample(sample.record.row, self.level)
 
@@ -247,7 +247,7 @@ class Navigation:
         if snapshot is None or not snapshot.count:
             return
         step = max(snapshot.first, min(step, snapshot.last))
-        self._pages.run.go_to(step)
+        self._widgets.run_page.go_to(step)
         if self.level == "batch":
             self.open_batch(step)
         self.show_head()
@@ -263,7 +263,7 @@ class Navigation:
     def go_to_held(self, step: int) -> None:
         """Goes to the batch in which the run is held."""
         self.typed_line.close()
-        self._pages.run.go_to(step, follow=True)
+        self._widgets.run_page.go_to(step, follow=True)
         self.open_batch(step, "batch")
 
     def type_number(self, digit: str) -> bool:
@@ -281,7 +281,7 @@ class Navigation:
 
     def follow(self) -> None:
         """Follows the newest batch, or stops following it."""
-        page, snapshot = self._pages.run, self._shown.snapshot
+        page, snapshot = self._widgets.run_page, self._shown.snapshot
         page.follow = not page.follow
         if page.follow and snapshot is not None and snapshot.count:
             page.go_to(snapshot.last, follow=True)
@@ -294,7 +294,7 @@ class Navigation:
         journal, snapshot = self._shown.journal, self._shown.snapshot
         if journal is None or snapshot is None or not snapshot.count:
             return
-        after = self.step if self.level == "batch" else self._pages.run.step or 0
+        after = self.step if self.level == "batch" else self._widgets.run_page.step or 0
 
         async def go_on() -> None:
             step = await in_thread(lambda: next_mark(journal, after))
@@ -327,7 +327,7 @@ class Navigation:
         """The sample on the screen or under the cursor."""
         if self.level not in IN_BATCH:
             return None
-        sample = self._pages.batch.sample if self.level == "batch" else self._sample
+        sample = self._widgets.batch_page.sample if self.level == "batch" else self._sample
         if sample is None:
             return None
         return ChosenSample(self.step, sample, self._reference(sample), self._data.is_updated)
@@ -335,12 +335,12 @@ class Navigation:
     @property
     def chosen_tokens(self) -> TokenTable | None:
         """The tokens on the screen."""
-        return self._pages.tokens.table if self.level == "tokens" else None
+        return self._widgets.token_page.tokens if self.level == "tokens" else None
 
     @property
     def chosen_step(self) -> int | None:
         """The step of the batch on the screen or under the cursor."""
-        return self.step if self.level in IN_BATCH else self._pages.run.step
+        return self.step if self.level in IN_BATCH else self._widgets.run_page.step
 
     @property
     def is_updated(self) -> bool:

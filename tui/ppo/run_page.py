@@ -94,7 +94,7 @@ class RunPage(Vertical):
         self.snapshot, self.follow, self._wanted, self._specs = None, True, None, ()
         self._rows_read = RowsRead()
         self._rows = BatchRows(journal, [name for *_, name in BATCH_FIGURES], self._on_read, self._on_error)
-        self._batches.fill(0, self._make, cursor=0)
+        self._batches.fill(0, self._row_cells, cursor=0)
         self.wall.reset()
 
     # What is shown.
@@ -142,7 +142,7 @@ class RunPage(Vertical):
             cursor = snapshot.count - 1
         elif self._wanted is not None:
             cursor = self._wanted - snapshot.first
-        self._batches.fill(snapshot.count, self._make, cursor=cursor)
+        self._batches.fill(snapshot.count, self._row_cells, cursor=cursor)
         self.draw_charts()
         self._show_batch()
         self.query_one(EventsPanel).show_events(snapshot.events)
@@ -158,7 +158,7 @@ class RunPage(Vertical):
             view = snapshot.request.view
             self.wall.show(compose_wall(specs, snapshot.runs, view, figures=self._figures()), self.step)
 
-    def _make(self, row: int) -> Row | None:
+    def _row_cells(self, row: int) -> Row | None:
         batch = self._batch(row)
         return None if batch is None else batch_cells(batch)
 

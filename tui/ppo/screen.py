@@ -27,9 +27,9 @@ from looptop.tui.ppo.before_after import Comparer
 from looptop.tui.ppo.before_after_page import BeforeAfterPage
 from looptop.tui.ppo.controls import PpoControls
 from looptop.tui.ppo.navigation import IN_BATCH, Navigation
-from looptop.tui.ppo.pages import Level, Pages
 from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.sample_page import SamplePage
+from looptop.tui.ppo.screen_widgets import Level, PpoWidgets
 from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher, ShownRun
 from looptop.tui.ppo.token_page import TokenPage
 from looptop.tui.screens.base import MainScreen
@@ -67,21 +67,21 @@ class PpoScreen(MainScreen):
         """
         super().__init__()
         self.shown = ShownRun()
-        self.pages = Pages()
+        self.widgets = PpoWidgets()
         self._opened_on = attach
         self._watcher: PpoWatcher | None = None
         self._held: Held | None = None
         """Where the run was held at the last reading."""
         self._loop = WatchLoop(self, self._read)
-        self.navigation = Navigation(self, self.pages, self.shown, self._loop.poke)
+        self.navigation = Navigation(self, self.widgets, self.shown, self._loop.poke)
         self.controls = PpoControls(self, self.shown, self.navigation, self._loop.hurry)
         self._comparing = Comparer(self._show_comparison)
         self._chart_controls = ChartControls.of_one_run(
-            self, lambda: self.pages.run.wall, lambda: self._watcher, self._loop.poke
+            self, lambda: self.widgets.run_page.wall, lambda: self._watcher, self._loop.poke
         )
         self._launcher = Launcher(
             self,
-            self.pages.form,
+            self.widgets.form,
             self.controls.run_controls,
             lists=lambda summary: summary.kind == "ppo",
             attach=self.attach,
@@ -91,7 +91,7 @@ class PpoScreen(MainScreen):
     def compose(self) -> Iterable[Widget]:
         """Two lines at the top, and the pages, of which one is shown."""
         yield TopBar("ppo")
-        yield from self.pages
+        yield from self.widgets
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -126,7 +126,7 @@ class PpoScreen(MainScreen):
         self._held = None
         self.services.watch_events(run)
         self.controls.forget_sent()
-        self.pages.run.attach(self._watcher.journal)
+        self.widgets.run_page.attach(self._watcher.journal)
         self._comparing.attach(run)
         self.navigation.show_level("run")
 
@@ -135,7 +135,7 @@ class PpoScreen(MainScreen):
         self._launcher.duplicate(run)
 
     async def _read(self) -> bool:
-        watcher, page, level = self._watcher, self.pages.run, self.navigation.level
+        watcher, page, level = self._watcher, self.widgets.run_page, self.navigation.level
         if watcher is None or level == "form":
             return False
         request = page.request if level == "run" else None
@@ -150,7 +150,7 @@ class PpoScreen(MainScreen):
         before, self.shown.snapshot = self.shown.snapshot, snapshot
         if snapshot is before:
             return
-        navigation, page = self.navigation, self.pages.run
+        navigation, page = self.navigation, self.widgets.run_page
         navigation.show_head()
         if before is None or (before.live, before.state) != (snapshot.live, snapshot.state):
             self.refresh_bindings()
@@ -204,13 +204,13 @@ class PpoScreen(MainScreen):
         if self.navigation.typed_line.is_open:
             self.navigation.typed_line.close()
         elif self.navigation.level == "form":
-            self.pages.form.leave_field()
+            self.widgets.form.leave_field()
 
     def back(self) -> None:
         """Esc: leaves a field, or the large chart, or the charts, or goes up a level."""
         if isinstance(self.focused, Input):
             self.leave_field()
-        elif self.navigation.level == "run" and self.pages.run.leave_charts():
+        elif self.navigation.level == "run" and self.widgets.run_page.leave_charts():
             return
         else:
             self.navigation.up()
@@ -259,7 +259,7 @@ class PpoScreen(MainScreen):
 
     @on(BatchPage.FilterWanted)
     def _filter_wanted(self) -> None:
-        page = self.pages.batch
+        page = self.widgets.batch_page
         self.navigation.typed_line.ask("filter", page.filter_text, page.try_filter, lambda _text: None)
 
     def action_turn(self, by: int) -> None:
@@ -284,7 +284,7 @@ class PpoScreen(MainScreen):
         """Carries out the command of a key; after a step, follows the newest batch."""
         self.controls.perform(command)
         if command in ("step", "stage") and self.shown.snapshot is not None and self.shown.snapshot.live:
-            self.pages.run.follow = True
+            self.widgets.run_page.follow = True
 
     def on_events_panel_opened(self) -> None:
         """Shows all events."""
@@ -335,17 +335,17 @@ class PpoScreen(MainScreen):
     def _show_comparison(self) -> None:
         run = self.shown.folder
         if self.navigation.level == "compare" and run is not None:
-            self.pages.compare.show(run.shell_name, self._comparing.result, self._comparing.doing)
+            self.widgets.before_after_page.show(run.shell_name, self._comparing.result, self._comparing.doing)
 
     # Starting and choosing.
 
     def _show_form(self) -> None:
         self.navigation.show_level("form")
-        self.pages.form.take_focus()
+        self.widgets.form.take_focus()
 
     def unsaved(self) -> list[str]:
         """What was typed into the form of a new run."""
-        return ["a form of a new PPO run, half filled in"] if self.pages.form.half_filled else []
+        return ["a form of a new PPO run, half filled in"] if self.widgets.form.half_filled else []
 
     def action_new(self) -> None:
         """Shows the form."""

@@ -55,20 +55,21 @@ class TokenPage(Vertical):
 
     def __init__(self) -> None:
         super().__init__(id="token-page", classes="page")
-        self.table: TokenTable | None = None
+        self.tokens: TokenTable | None = None
+        """The data: the response's tokens with their figures; None if they are not known yet."""
         self.shaded_by = "kl"
-        self.as_table = False
+        self.table_has_cursor = False
         """Whether the table has the cursor."""
         self._figures: dict[str, list[float]] = {}
         self._view = TokenView(id="token-view")
-        self._rows = ColumnTable(TOKEN_COLUMNS_SHOWN, id="token-table")
-        self._rows.display = False
+        self._table = ColumnTable(TOKEN_COLUMNS_SHOWN, id="token-table")
+        self._table.display = False
 
     def compose(self) -> ComposeResult:
         """Text with legend, and table (only one of them if there is little room); figures."""
         yield self._view
         yield Static(id="legend")
-        yield self._rows
+        yield self._table
         yield Static(id="token-figures")
 
     def on_mount(self) -> None:
@@ -83,30 +84,29 @@ class TokenPage(Vertical):
         return self._view.cursor
 
     @property
-    def main(self) -> TokenView | Table:
+    def focus_target(self) -> TokenView | Table:
         """The widget with the cursor."""
-        return self._rows if self.as_table else self._view
+        return self._table if self.table_has_cursor else self._view
 
-    def show(self, table: TokenTable | None) -> None:
+    def show(self, tokens: TokenTable | None) -> None:
         """Shows a response's tokens."""
-        self.table = table
-        self._figures = token_figures(table) if table is not None else {}
+        self.tokens = tokens
+        self._figures = token_figures(tokens) if tokens is not None else {}
         self._arrange()
         self._shade()
-        self._rows.empty = "the tokens of this sample are not known yet"
-        self._rows.fill(len(table.ids) if table is not None else 0, self._make, cursor=self.cursor)
+        self._table.empty = "the tokens of this sample are not known yet"
+        self._table.fill(len(tokens.ids) if tokens is not None else 0, self._row_cells, cursor=self.cursor)
         self._show_token()
 
-    def _make(self, row: int) -> Row | None:
-        return token_cells(self.table, self._figures, row) if self.table is not None else None
+    def _row_cells(self, row: int) -> Row | None:
+        return token_cells(self.tokens, self._figures, row) if self.tokens is not None else None
 
     def _shade(self) -> None:
         values = self._figures.get(self.shaded_by, [])
-        counted = [
-            value for value, counts in zip(values, self.table.counts if self.table else (), strict=False) if counts
-        ]
-        scale = Scale.of(self.shaded_by, counted)
-        self._view.show(self.table, values, scale)
+        mask = self.tokens.counts if self.tokens else ()
+        values_that_count = [value for value, counts in zip(values, mask, strict=False) if counts]
+        scale = Scale.of(self.shaded_by, values_that_count)
+        self._view.show(self.tokens, values, scale)
         self.query_one("#legend", Static).update(self._legend(scale), layout=False)
 
     def _legend(self, scale: Scale) -> Content:
@@ -128,16 +128,16 @@ class TokenPage(Vertical):
     def _show_token(self) -> None:
         """All figures of the token under the cursor."""
         panel = self.query_one("#token-figures", Static)
-        table = self.table
-        if table is None or not table.ids:
+        tokens = self.tokens
+        if tokens is None or not tokens.ids:
             panel.update("", layout=False)
             return
         index = self.cursor
         lines = [
             Content.assemble(
-                safe(f"{token_word(table.texts[index])} ", "bold $text-primary"),
-                safe(f"token {index}, id {table.ids[index]}, {len(table.ids)} in all", "$text-muted"),
-                "" if table.counts[index] else Content.styled("   does not count", "$text-warning"),
+                safe(f"{token_word(tokens.texts[index])} ", "bold $text-primary"),
+                safe(f"token {index}, id {tokens.ids[index]}, {len(tokens.ids)} in all", "$text-muted"),
+                "" if tokens.counts[index] else Content.styled("   does not count", "$text-warning"),
             )
         ]
         for names in FIGURE_LINES:
@@ -153,7 +153,7 @@ class TokenPage(Vertical):
     # Keys.
 
     def action_shade(self, by: int) -> None:
-        """Shades by another figure."""
+        """Shades by the figure that is `by` further in the list of figures."""
         names = list(TOKEN_FIGURES)
         self.shaded_by = names[(names.index(self.shaded_by) + by) % len(names)]
         self._shade()
@@ -161,15 +161,15 @@ class TokenPage(Vertical):
 
     def action_table(self) -> None:
         """Switches between text and table; if both are shown, moves the cursor to the other."""
-        self.as_table = not self.as_table
+        self.table_has_cursor = not self.table_has_cursor
         self._arrange()
-        self.main.focus()
+        self.focus_target.focus()
 
     def _arrange(self) -> None:
         both = not self.screen.has_class("-short")
-        self._rows.display = both or self.as_table
-        self._view.display = self.query_one("#legend").display = both or not self.as_table
-        self._rows.cursor = self._view.cursor
+        self._table.display = both or self.table_has_cursor
+        self._view.display = self.query_one("#legend").display = both or not self.table_has_cursor
+        self._table.cursor = self._view.cursor
 
     def on_resize(self) -> None:
         """Shows the text and the table, or only one of them, depending on the room."""
@@ -179,8 +179,8 @@ class TokenPage(Vertical):
     def _moved(self, event: TokenView.Moved) -> None:
         event.stop()
         self._show_token()
-        if self._rows.display:
-            self._rows.cursor = event.index
+        if self._table.display:
+            self._table.cursor = event.index
         self.post_message(self.Moved())
 
     @on(Table.Moved, "#token-table")

@@ -29,7 +29,7 @@ WIDEST_TOKEN = 60
 """The largest width of a token in cells; a longer one is cut."""
 
 
-class LaidOut(NamedTuple):
+class TokenPosition(NamedTuple):
     """The position of a token in the laid-out text."""
 
     line: int
@@ -52,26 +52,26 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
-        self._table: TokenTable | None = None
+        self._tokens: TokenTable | None = None
         self._values: Sequence[float] = ()
         self._scale = Scale("signed", -1, 1)
-        self._tokens: list[LaidOut] = []
-        self._begins: list[int] = []
+        self._positions: list[TokenPosition] = []
+        self._line_starts: list[int] = []
         """The first token of each line."""
         self.cursor = 0
 
-    def show(self, table: TokenTable | None, values: Sequence[float], scale: Scale) -> None:
+    def show(self, tokens: TokenTable | None, values: Sequence[float], scale: Scale) -> None:
         """Shows tokens.
 
         Args:
-            table: The tokens of one response; None if they are not known yet.
+            tokens: The tokens of one response; None if they are not known yet.
             values: One figure for each token.
             scale: How the figures are shown.
         """
-        fresh = table is None or self._table is None or table.ids != self._table.ids
-        self._table, self._values, self._scale = table, values, scale
+        fresh = tokens is None or self._tokens is None or tokens.ids != self._tokens.ids
+        self._tokens, self._values, self._scale = tokens, values, scale
         if fresh:
-            self.cursor = min(self.cursor, max(0, len(table.ids) - 1)) if table is not None else 0
+            self.cursor = min(self.cursor, max(0, len(tokens.ids) - 1)) if tokens is not None else 0
             self._lay_out()
         self.refresh()
 
@@ -81,25 +81,26 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_line(self, by: int) -> None:
         """Moves the cursor to the token above or below."""
-        if not self._tokens:
+        if not self._positions:
             return
-        current = self._tokens[self.cursor]
-        line = max(0, min(current.line + by, len(self._begins) - 1))
-        end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._tokens)
-        self.go_to(min(range(self._begins[line], end), key=lambda index: abs(self._tokens[index].left - current.left)))
+        current = self._positions[self.cursor]
+        line = max(0, min(current.line + by, len(self._line_starts) - 1))
+        end = self._line_starts[line + 1] if line + 1 < len(self._line_starts) else len(self._positions)
+        tokens_of_line = range(self._line_starts[line], end)
+        self.go_to(min(tokens_of_line, key=lambda index: abs(self._positions[index].left - current.left)))
 
     def action_jump(self, to: str) -> None:
         """Moves the cursor to the `first` or `last` token."""
-        self.go_to(len(self._tokens) - 1 if to == "last" else 0)
+        self.go_to(len(self._positions) - 1 if to == "last" else 0)
 
     def go_to(self, index: int) -> None:
         """Moves the cursor to a token."""
-        index = max(0, min(index, len(self._tokens) - 1))
-        if index == self.cursor or not self._tokens:
+        index = max(0, min(index, len(self._positions) - 1))
+        if index == self.cursor or not self._positions:
             return
         before, self.cursor = self.cursor, index
         for at in (before, index):
-            y = self._tokens[at].line * LINE_HEIGHT - self.scroll_offset.y
+            y = self._positions[at].line * LINE_HEIGHT - self.scroll_offset.y
             self.refresh(Region(0, y, self.size.width, LINE_HEIGHT))
         self._reveal()
         self.post_message(self.Moved(index))
@@ -107,9 +108,10 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     def on_click(self, event: Click) -> None:
         """Moves the cursor to the clicked token."""
         line = (event.y + self.scroll_offset.y) // LINE_HEIGHT
-        if line < len(self._begins):
-            end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._tokens)
-            before_click = [index for index in range(self._begins[line], end) if self._tokens[index].left <= event.x]
+        if line < len(self._line_starts):
+            end = self._line_starts[line + 1] if line + 1 < len(self._line_starts) else len(self._positions)
+            tokens_of_line = range(self._line_starts[line], end)
+            before_click = [index for index in tokens_of_line if self._positions[index].left <= event.x]
             if before_click:
                 self.go_to(before_click[-1])
 
@@ -119,26 +121,26 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     def _lay_out(self) -> None:
         width = max(8, self.size.width - 1)
-        self._tokens, self._begins = [], []
+        self._positions, self._line_starts = [], []
         line, left = 0, 0
-        for text in self._table.texts if self._table is not None else ():
+        for text in self._tokens.texts if self._tokens is not None else ():
             shown = fitted_token(text)
             room = max(cell_len(shown), 3)
             if left and left + room > width:
                 line, left = line + 1, 0
             if not left:
-                self._begins.append(len(self._tokens))
-            self._tokens.append(LaidOut(line, left, shown, room))
+                self._line_starts.append(len(self._positions))
+            self._positions.append(TokenPosition(line, left, shown, room))
             left += room
             if text.endswith("\n"):
                 line, left = line + 1, 0
-        self.virtual_size = Size(0, LINE_HEIGHT * len(self._begins))
+        self.virtual_size = Size(0, LINE_HEIGHT * len(self._line_starts))
         self._reveal()
 
     def _reveal(self) -> None:
-        if not self._tokens or self.size.height < LINE_HEIGHT:
+        if not self._positions or self.size.height < LINE_HEIGHT:
             return
-        top = self._tokens[self.cursor].line * LINE_HEIGHT
+        top = self._positions[self.cursor].line * LINE_HEIGHT
         if top < self.scroll_offset.y:
             self.scroll_to(y=top, animate=False, immediate=True)
         elif top + LINE_HEIGHT > self.scroll_offset.y + self.size.height:
@@ -148,17 +150,17 @@ class TokenView(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         """A line of tokens, or the line of signs below it."""
         width, base = self.size.width, self.base_style
         line, part = divmod(y + self.scroll_offset.y, LINE_HEIGHT)
-        if self._table is None or not self._tokens:
+        if self._tokens is None or not self._positions:
             text = " the tokens of this sample are not known yet" if y == 1 else ""
             return Strip([Segment(text, base + self._style("note"))]).adjust_cell_length(width, base)
-        if line >= len(self._begins) or part == LINE_HEIGHT - 1:
+        if line >= len(self._line_starts) or part == LINE_HEIGHT - 1:
             return Strip.blank(width, base)
-        end = self._begins[line + 1] if line + 1 < len(self._begins) else len(self._tokens)
+        end = self._line_starts[line + 1] if line + 1 < len(self._line_starts) else len(self._positions)
         palette = DARK if self.app.current_theme.dark else LIGHT
         segments = []
-        for index in range(self._begins[line], end):
-            token = self._tokens[index]
-            counts = self._table.counts[index]
+        for index in range(self._line_starts[line], end):
+            token = self._positions[index]
+            counts = self._tokens.counts[index]
             value = self._values[index] if counts and index < len(self._values) else float("nan")
             if part == 0:
                 shade = self._scale.shade(value, palette)

@@ -13,7 +13,7 @@ from textual.timer import Timer
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.judgements import check_value
 from looptop.tui.background import work
-from looptop.tui.ppo.pages import Pages
+from looptop.tui.ppo.screen_widgets import PpoWidgets
 from looptop.tui.screens.base import MainScreen
 
 ALONE_SECONDS = 0.8
@@ -22,17 +22,17 @@ SCREENS = {"1": "ask", "2": "train", "3": "ppo", "4": "runs"}
 
 
 class TypedLine:
-    """Asks for text in the second line, for a screen that owns this object.
+    """Asks for text in the input line, for a screen that owns this object.
 
     Args:
         screen: The screen.
-        pages: The screen's widgets.
+        widgets: The screen's widgets.
         on_close: Called when the question is closed, with or without an answer.
     """
 
-    def __init__(self, screen: MainScreen, pages: Pages, on_close: Callable[[], None]) -> None:
+    def __init__(self, screen: MainScreen, widgets: PpoWidgets, on_close: Callable[[], None]) -> None:
         self._screen = screen
-        self._pages = pages
+        self._widgets = widgets
         self._on_close = on_close
         self._timer: Timer | None = None
 
@@ -45,14 +45,14 @@ class TypedLine:
             check: Returns what a value means, or raises LooptopError.
             take: Called with the value on enter.
         """
-        self._pages.status_line.display = False
+        self._widgets.status_line.display = False
 
         def close() -> None:
-            self._pages.status_line.display = True
+            self._widgets.status_line.display = True
             self._stop_timer()
             self._on_close()
 
-        self._pages.prompt.ask(label, value, check=check, take=take, leave=close)
+        self._widgets.input_line.ask(label, value, check=check, take=take, leave=close)
 
     def ask_for_reward(self, label: str, value: str, precision: str, take: Callable[[float | None], None]) -> None:
         """Asks for a reward; an empty field means None.
@@ -93,12 +93,12 @@ class TypedLine:
 
     def close(self) -> None:
         """Closes the question without an answer."""
-        self._pages.prompt.close()
+        self._widgets.input_line.close()
 
     @property
     def is_open(self) -> bool:
         """Whether a question is open."""
-        return bool(self._pages.prompt.display)
+        return bool(self._widgets.input_line.display)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -107,9 +107,9 @@ class TypedLine:
 
     def _change_screen(self, digit: str) -> None:
         """Goes to the screen of a digit that nothing followed."""
-        prompt = self._pages.prompt
-        if prompt.display and prompt.value == digit:
-            prompt.close()
+        line = self._widgets.input_line
+        if line.display and line.value == digit:
+            line.close()
             work(self._screen, self._screen.services.action_go(SCREENS[digit]), "screens")
 
 

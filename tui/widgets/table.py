@@ -120,7 +120,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     def __init__(self, columns: Sequence[Column] = (), *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
         self._columns = tuple(columns)
-        self._make: Callable[[int], Row | None] = lambda _row: None
+        self._make_row: Callable[[int], Row | None] = lambda _row: None
         self.count = 0
         self.column = 0
         """The index of the column under the column cursor."""
@@ -140,7 +140,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     def fill(
         self,
         count: int,
-        make: Callable[[int], Row | None],
+        make_row: Callable[[int], Row | None],
         *,
         columns: Sequence[Column] | None = None,
         cursor: int | None = None,
@@ -149,7 +149,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
         Args:
             count: The number of rows.
-            make: Makes a row; returns None if it is not known yet.
+            make_row: Makes a row; returns None if it is not known yet.
             columns: The new columns; None keeps the old ones.
             cursor: The row under the cursor; None leaves the cursor where it is.
         """
@@ -157,7 +157,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             self._columns = tuple(columns)
             self.column = min(self.column, len(self._columns) - 1)
             self._left, self._layout = 1, None
-        self._make = make
+        self._make_row = make_row
         if count != self.count:
             self.count = count
             # Without `set_reactive`, every new batch of a running run would cause a layout of the whole screen.
@@ -284,7 +284,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             line: The line within the row, from 0.
             base: The row's style: the cursor's on the row under the cursor.
         """
-        cells = self._make(row)
+        cells = self._make_row(row)
         if cells is None:
             return [Segment(" …", base)]
         segments = []

@@ -13,58 +13,58 @@ from looptop.tui.ppo.before_after_page import BeforeAfterPage
 from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.sample_page import SamplePage
 from looptop.tui.ppo.token_page import TokenPage
+from looptop.tui.widgets.input_line import InputLine
 from looptop.tui.widgets.panel import Panel
-from looptop.tui.widgets.prompt import Prompt
 
 Level = Literal["form", "run", "batch", "sample", "tokens", "compare"]
 
 
-class Pages:
-    """The pages, of which one is shown, and the lines above them."""
+class PpoWidgets:
+    """Makes and holds the widgets of the PPO screen; shows the page of one level at a time."""
 
     def __init__(self) -> None:
         self.crumbs = Panel(id="crumbs")
         self.status_line = Panel(id="status-line")
-        self.prompt = Prompt(id="prompt")
+        self.input_line = InputLine(id="input-line")
         self.form = NewRunForm("ppo")
-        self.run = RunPage()
-        self.batch = BatchPage()
-        self.sample = SamplePage()
-        self.tokens = TokenPage()
-        self.compare = BeforeAfterPage()
-        self._by_level: dict[Level, Widget] = {
+        self.run_page = RunPage()
+        self.batch_page = BatchPage()
+        self.sample_page = SamplePage()
+        self.token_page = TokenPage()
+        self.before_after_page = BeforeAfterPage()
+        self._pages: dict[Level, Widget] = {
             "form": self.form,
-            "run": self.run,
-            "batch": self.batch,
-            "sample": self.sample,
-            "tokens": self.tokens,
-            "compare": self.compare,
+            "run": self.run_page,
+            "batch": self.batch_page,
+            "sample": self.sample_page,
+            "tokens": self.token_page,
+            "compare": self.before_after_page,
         }
 
     def __iter__(self) -> Iterator[Widget]:
         """All widgets, from top to bottom."""
         yield self.crumbs
         yield self.status_line
-        yield self.prompt
-        yield from self._by_level.values()
+        yield self.input_line
+        yield from self._pages.values()
 
     def show(self, level: Level) -> None:
         """Shows the page of a level, and no other."""
-        for name, page in self._by_level.items():
+        for name, page in self._pages.items():
             page.display = name == level
         self.crumbs.display = self.status_line.display = level != "form"
 
-    def main_widget(self, level: Level) -> Widget:
-        """The widget that takes the keys of a level."""
+    def focus_target(self, level: Level) -> Widget:
+        """The widget that has the focus when the page of a level opens."""
         match level:
             case "form":
                 return self.form.table
             case "run":
-                return self.run.query_one("#batches")
+                return self.run_page.query_one("#batches")
             case "batch":
-                return self.batch.table
+                return self.batch_page.table
             case "sample":
-                return self.sample.query_one("#response")
+                return self.sample_page.query_one("#response")
             case "tokens":
-                return self.tokens.main
-        return self.compare.main
+                return self.token_page.focus_target
+        return self.before_after_page.pairs_table

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
 
-class Prompt(Horizontal):
+class InputLine(Horizontal):
     """A question, a field, and a hint with the value's meaning or its error."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (Textual's name)
@@ -31,9 +31,9 @@ class Prompt(Horizontal):
 
     def compose(self) -> ComposeResult:
         """Question, field, hint."""
-        yield Static(classes="prompt-label")
+        yield Static(classes="input-label")
         yield Field()
-        yield Static(classes="prompt-hint")
+        yield Static(classes="input-hint")
 
     def ask(
         self,
@@ -55,7 +55,7 @@ class Prompt(Horizontal):
         """
         self.label = label
         self._check, self._take, self._leave = check, take, leave
-        self.query_one(".prompt-label", Static).update(safe(label, "bold $text-primary"))
+        self.query_one(".input-label", Static).update(safe(label, "bold $text-primary"))
         field = self.query_one(Field)
         self.display = True
         with field.prevent(Input.Changed):
@@ -92,7 +92,7 @@ class Prompt(Horizontal):
         self._take(event.value)
 
     def _show_hint(self, value: str) -> None:
-        hint = self.query_one(".prompt-hint", Static)
+        hint = self.query_one(".input-hint", Static)
         try:
             hint.update(safe(self._check(value), "$text-muted"), layout=False)
         except LooptopError as error:
