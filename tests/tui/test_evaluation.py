@@ -31,6 +31,7 @@ from looptop.tui.evaluation.page_line import PageLine
 from looptop.tui.evaluation.screen import EvaluationScreen
 from looptop.tui.plots.interval import interval_drawing
 from looptop.tui.plots.reliability_chart import reliability_drawing
+from looptop.tui.widgets.table import MORE_COLUMNS
 from tests.factories.evaluations import evaluation, result
 from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import shown, until
@@ -323,6 +324,11 @@ async def test_a_wide_confusion_table_scrolls_with_its_cursor(app: LooptopApp) -
         await pilot.press("]", "]")
         await until(pilot, lambda: "answer-00" in shown(app) and "[1]" in shown(app))
         grid = screen.query_one(ConfusionGrid)
+        titles = 4
+        assert shown(app).splitlines()[titles].endswith(MORE_COLUMNS)
         await pilot.press(*["right"] * 7, *["down"] * 7)
         await until(pilot, lambda: grid.cell == ("answer-07", "answer-07"))
         await until(pilot, lambda: "[1]" in shown(app) and "answered: answer-07" in shown(app))
+        assert not shown(app).splitlines()[titles].endswith(MORE_COLUMNS)
+        await pilot.resize_terminal(40, 14)
+        await until(pilot, lambda: "[1]" in shown(app))

@@ -72,10 +72,10 @@ EVALUATION_ACTIONS = {
     ),
     "cells": (
         Action("choose", "enter", "images", "Show the images of the cell on Ask."),
-        Action("move(0, -1)", "left,h", "left", "The cell to the left.", footer=False, shown="← h"),
-        Action("move(0, 1)", "right,l", "right", "The cell to the right.", footer=False, shown="→ l"),
-        Action("move(-1, 0)", "up,k", "up", "The cell above.", footer=False, shown="↑ k"),
-        Action("move(1, 0)", "down,j", "down", "The cell below.", footer=False, shown="↓ j"),
+        Action("column(-1)", "left,h", "left", "The cell to the left.", footer=False, shown="← h"),
+        Action("column(1)", "right,l", "right", "The cell to the right.", footer=False, shown="→ l"),
+        Action("move(-1)", "up,k", "up", "The cell above.", footer=False, shown="↑ k"),
+        Action("move(1)", "down,j", "down", "The cell below.", footer=False, shown="↓ j"),
     ),
     "evaluation-rows": (Action("choose", "enter", "images", "Show the image on Ask, or all images of the row."),),
 }

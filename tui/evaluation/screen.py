@@ -197,7 +197,6 @@ class EvaluationScreen(MainScreen):
         self._show_head()
 
     @on(Table.Moved)
-    @on(ConfusionGrid.Moved)
     def _show_detail(self) -> None:
         page = self._frame.page
         widget: Any = self._focus_target() if page is self._compare else page
@@ -312,22 +311,18 @@ class EvaluationScreen(MainScreen):
 
     # Opening images.
 
-    @on(ConfusionGrid.Chosen)
-    def _cell_chosen(self) -> None:
+    @on(Table.Chosen)
+    def _row_chosen(self, event: Table.Chosen) -> None:
         from looptop.engine.vqa.confusion import in_cell
         from looptop.engine.vqa.evaluation.text import label_text
 
-        if self._shown is None or not self._grid.count:
-            return
-        truth, answer = self._grid.cell
-        results = in_cell(self._shown.results, self._shown.report.confusion, truth, answer)
-        self._show_images(f"{label_text(truth)} → {label_text(answer)}", results)
-
-    @on(Table.Chosen)
-    def _row_chosen(self, event: Table.Chosen) -> None:
         if self._shown is None:
             return
         match event.table:
+            case ConfusionGrid() as grid if grid.questions:
+                truth, answer = grid.cell
+                results = in_cell(self._shown.results, self._shown.report.confusion, truth, answer)
+                self._show_images(f"{label_text(truth)} → {label_text(answer)}", results)
             case FigureTable() as table if (key := table.chosen) is not None:
                 results = [one for one in self._shown.results if getattr(one, key.field) == key.value]
                 self._show_images(key.value, sorted(results, key=lambda one: (one.score, -one.confidence)))

@@ -116,9 +116,10 @@ class TimelineScreen(MainScreen):
         self._types.show(timeline)
         breakdown = timeline.breakdown
         before = timeline.breakdowns.get(timeline.step_before) if timeline.step_before is not None else None
-        self._grid.replace(
+        self._grid.show(
             breakdown.confusion if breakdown is not None else Confusion((), ()),
             before.confusion if before is not None else None,
+            keeps_cell=True,
         )
 
     # What is shown.
@@ -179,7 +180,6 @@ class TimelineScreen(MainScreen):
         self._show_head()
 
     @on(Table.Moved)
-    @on(ConfusionGrid.Moved)
     @on(SampleCards.Moved)
     def _show_detail(self) -> None:
         timeline = self._timeline
@@ -242,9 +242,9 @@ class TimelineScreen(MainScreen):
         title = f"samples of {self._reader.run.id}" if self._reader is not None else "samples"
         work(self, self._open(title, samples, samples[self._cards.cursor]), "open images", exclusive=True)
 
-    @on(ConfusionGrid.Chosen)
+    @on(Table.Chosen, "#confusion-page")
     def _cell_chosen(self) -> None:
-        if self._timeline is None or not self._grid.count:
+        if self._timeline is None or not self._grid.questions:
             return
         samples = self._in_cell(self._timeline)
         if not samples:

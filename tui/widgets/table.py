@@ -78,7 +78,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     ROW_HEIGHT: ClassVar[int] = 1
     """The number of lines in a row."""
     HEADER_HEIGHT: ClassVar[int] = 1
-    """1, or 0 if the columns have no titles."""
+    """1, or 0 if the columns have no titles; 2 if there is a line above the titles."""
 
     cursor: reactive[int] = reactive(0, repaint=False, init=False)
 
@@ -218,14 +218,10 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     def to_column(self, column: int) -> None:
         """Moves the column cursor to a column, and scrolls to it."""
         self.column = max(0, min(column, len(self._columns) - 1))
-        if 0 < self.column < self._left:
-            self._left = self.column
-        before, self._layout = self._layout, None
-        while self.column not in [index for index, _ in self._laid_out()] and self._left < self.column:
-            self._left += 1
-            self._layout = None
+        before = self._layout
+        self._reveal_column()
         if self._laid_out() == before:
-            self.refresh(Region(0, 0, self.size.width, 1))
+            self.refresh(Region(0, 0, self.size.width, self.HEADER_HEIGHT))
         else:
             self.refresh()
 
@@ -238,15 +234,20 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             start += width + 1
         return 0, 0
 
+    def column_under(self, event: Click) -> int | None:
+        """The index of the clicked column; None to the right of all columns."""
+        end = self.gutter.left
+        for index, width in self._laid_out():
+            end += width + 1
+            if event.x < end:
+                return index
+        return None
+
     def on_click(self, event: Click) -> None:
         """Moves the cursor to the clicked row; a double click chooses it. A click on a title posts `TitleClicked`."""
         if event.y < self.HEADER_HEIGHT:
-            end = 0
-            for index, width in self._laid_out():
-                end += width + 1
-                if event.x < end:
-                    self.post_message(self.TitleClicked(self, self._columns[index].key))
-                    return
+            if (column := self.column_under(event)) is not None:
+                self.post_message(self.TitleClicked(self, self._columns[column].key))
             return
         row = (event.y - self.HEADER_HEIGHT + self.scroll_offset.y) // self.ROW_HEIGHT
         if row < self.count:
@@ -256,7 +257,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_resize(self, _event: Resize) -> None:
         """Fits the columns to the new width."""
-        self._layout = None
+        self._left, self._layout = 1, None
         self._reveal()
 
     # Drawing.
@@ -310,8 +311,9 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             style = chosen if self.shows_column and index == self.column else plain
             segments += [Segment(fitted(title, room, column.text), style), Segment(" ", plain)]
         strip = Strip(segments).adjust_cell_length(width, plain)
-        if laid_out and laid_out[-1][0] < len(self._columns) - 1 and width > 2:
-            strip = Strip.join([strip.crop(0, width - 1), Strip([Segment(MORE_COLUMNS, plain)])])
+        edge = self.scrollable_content_region.width - 1  # beside the scroll bar
+        if laid_out and laid_out[-1][0] < len(self._columns) - 1 and edge > 1:
+            strip = Strip.join([strip.crop(0, edge), Strip([Segment(MORE_COLUMNS, plain)]), strip.crop(edge + 1)])
         return strip
 
     def _laid_out(self) -> list[tuple[int, int]]:
@@ -340,7 +342,8 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         return laid_out
 
     def _reveal(self) -> None:
-        """Scrolls the row under the cursor into sight."""
+        """Scrolls the row under the cursor and the column under the column cursor into sight."""
+        self._reveal_column()
         seen = self.size.height - self.HEADER_HEIGHT
         if seen < 1 or not self.count:
             return
@@ -349,6 +352,15 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             self.scroll_to(y=first, animate=False, immediate=True)
         elif first + self.ROW_HEIGHT > top + seen:
             self.scroll_to(y=first + self.ROW_HEIGHT - seen, animate=False, immediate=True)
+
+    def _reveal_column(self) -> None:
+        if not self.size.width:
+            return
+        if 0 < self.column < self._left:
+            self._left, self._layout = self.column, None
+        while self.column not in [index for index, _ in self._laid_out()] and self._left < self.column:
+            self._left += 1
+            self._layout = None
 
 
 class ColumnTable(Table):
