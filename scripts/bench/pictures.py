@@ -22,7 +22,7 @@ from looptop.engine.vqa.model.configuration import VqaConfig
 from looptop.engine.vqa.model.processing import VqaProcessor
 from looptop.engine.vqa.model.vqa_model import VqaModel
 from looptop.engine.vqa.views.records import ViewKind
-from looptop.tui.ask.viewer import opened
+from looptop.tui.ask.picture.large_view import opened
 from looptop.tui.terminal.graphics import LOCAL_BYTES, REMOTE_BYTES, Graphics, Protocol
 from looptop.tui.terminal.graphics_encoding import encode
 from looptop.tui.widgets.picture import half_block_lines

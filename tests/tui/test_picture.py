@@ -19,8 +19,8 @@ from looptop.engine.vqa.views.records import (
     Rescaled,
     Resized,
 )
-from looptop.tui.ask import picture_words as words
-from looptop.tui.ask.picture_drawing import scaled, shaded, side_by_side
+from looptop.tui.ask.picture import words
+from looptop.tui.ask.picture.drawing import scaled, shaded, side_by_side
 from looptop.tui.widgets.picture import Picture
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import PIXELS, QuickAnswers, view_of

@@ -14,7 +14,7 @@ from textual import events
 
 from looptop.engine.helpers.answers import AskReply
 from looptop.tui.app import LooptopApp
-from looptop.tui.ask.viewer import LargeView, PannedPicture
+from looptop.tui.ask.picture.large_view import LargeView, PannedPicture
 from looptop.tui.widgets.picture_pyramid import MAX_KEPT_PIXELS, Pyramid
 from looptop.tui.widgets.picture_viewport import LARGEST_PIXEL, Viewport
 from tests.factories.quick_answers import QuickAnswers, view_of

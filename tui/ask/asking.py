@@ -10,7 +10,7 @@ from looptop.engine.errors import LooptopError
 from looptop.tui.ask.client import AnswerClient, AnswerHelper
 from looptop.tui.ask.many import ManyQuestions
 from looptop.tui.ask.model_status import ENDED, FAILED, READY, ModelStatus
-from looptop.tui.ask.picture_views import PictureViews, Wanted
+from looptop.tui.ask.picture.views import PictureViews, Wanted
 
 if TYPE_CHECKING:
     from looptop.engine.helpers.answers import AskReply

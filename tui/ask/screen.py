@@ -23,7 +23,7 @@ from looptop.tui.ask.history import History, entry_of
 from looptop.tui.ask.image_panel import ImagePanel
 from looptop.tui.ask.listed import asked_questions
 from looptop.tui.ask.model_status import ModelStatus
-from looptop.tui.ask.picture_panel import PicturePanel
+from looptop.tui.ask.picture.panel import PicturePanel
 from looptop.tui.ask.question import QuestionField
 from looptop.tui.background import in_thread, work
 from looptop.tui.paths import may_be_paths, pasted_paths
@@ -273,7 +273,7 @@ class AskScreen(MainScreen):
 
     def action_enlarge(self) -> None:
         """Shows the image over the whole screen."""
-        from looptop.tui.ask.viewer import LargeView
+        from looptop.tui.ask.picture.large_view import LargeView
 
         if self.path is None:
             self.services.show_notice(NO_IMAGE, "warning")

@@ -17,8 +17,8 @@ from textual.widgets import Static
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 from looptop.tui.actions import bindings
-from looptop.tui.ask.picture_panel import OPENING_SECONDS
-from looptop.tui.ask.picture_views import PictureViews, ViewName
+from looptop.tui.ask.picture.panel import OPENING_SECONDS
+from looptop.tui.ask.picture.views import PictureViews, ViewName
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe

@@ -17,8 +17,8 @@ from textual.content import Content
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import counted, visible, visible_answer
-from looptop.tui.ask import picture_words as words
-from looptop.tui.ask.picture_drawing import (
+from looptop.tui.ask.picture import words
+from looptop.tui.ask.picture.drawing import (
     DEFAULT_STRENGTH,
     STRENGTHS,
     inverted,

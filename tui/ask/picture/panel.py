@@ -1,4 +1,4 @@
-"""The chosen image on Ask, in one of several views (`picture_views`), with what it shows in words below."""
+"""The chosen image on Ask, in one of several views (`views`), with what it shows in words below."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from looptop.engine.errors import LooptopError
-from looptop.tui.ask.picture_views import PictureViews, ViewName
+from looptop.tui.ask.picture.views import PictureViews, ViewName
 from looptop.tui.background import in_thread
 from looptop.tui.text import safe
 from looptop.tui.widgets.picture import Picture
