@@ -1,4 +1,4 @@
-"""A run as text: its state with mark and colour, its headline figure."""
+"""How every screen writes a run: its state with mark and colour, its headline figure, its line in a list of runs."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ ALERT_MARK = "!"
 """The mark of a run that finished but raised alerts."""
 
 
-def state_word(state: RunState, alerts: int = 0) -> Content:
-    """A state with its mark and colour."""
-    text = f"{mark_of(state, alerts)} {state_text(state, alerts)}"
+def state_label(state: RunState, alerts: int = 0) -> Content:
+    """A run's state with its mark, its colour and the number of its alerts."""
+    text = f"{state_mark(state, alerts)} {state_text(state, alerts)}"
     if not alerts or state is RunState.FINISHED:
         return Content.styled(text, f"{'$text-warning' if alerts else STATE_COLOURS[state]} bold")
     shown = len(f"{STATE_MARKS[state]} {state.value}")
     return Content.assemble((text[:shown], f"{STATE_COLOURS[state]} bold"), (text[shown:], "$text-warning bold"))
 
 
-def mark_of(state: RunState, alerts: int = 0) -> str:
-    """The mark of a run's state."""
+def state_mark(state: RunState, alerts: int = 0) -> str:
+    """The sign of a run's state."""
     return ALERT_MARK if state is RunState.FINISHED and alerts else STATE_MARKS[state]
 
 
-def run_lines(summaries: Sequence[RunSummary]) -> list[Content]:
-    """A line for each run of a list, in columns that are as wide as these runs need."""
-    states = [state_word(each.state, each.alerts) for each in summaries]
+def run_list_lines(summaries: Sequence[RunSummary]) -> list[Content]:
+    """The lines of a list of runs, one for each, in columns that are as wide as these runs need."""
+    states = [state_label(each.state, each.alerts) for each in summaries]
     figures = [figure_text(each) if headline(each)[0].endswith("accuracy") else "" for each in summaries]
     name_width = max((min(len(each.id), MAX_NAME_WIDTH) for each in summaries), default=0)
     state_width, figure_width = max(map(len, states), default=0), max(map(len, figures), default=0)

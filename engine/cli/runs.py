@@ -116,7 +116,7 @@ def _row(summary: RunSummary) -> list[str]:
         visible(summary.id),
         visible(
             state_text(summary.state, summary.alerts)
-            + (f" on {summary.host}, by its heartbeat" if summary.live == "heartbeat" else "")
+            + (f" on {summary.host}, by its heartbeat" if summary.is_live_elsewhere else "")
         ),
         "-" if summary.step is None else f"{summary.step}{total}",
         "-" if done is None else percent(done, 0),

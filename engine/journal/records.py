@@ -118,6 +118,11 @@ class RunSummary(Struct, frozen=True):
     idle: float = 0.0
     """Seconds that it had ended before it was resumed."""
 
+    @property
+    def is_live_elsewhere(self) -> bool:
+        """Whether it is live on another host, as only its heartbeat shows."""
+        return self.live == "heartbeat"
+
 
 class Point(Struct, frozen=True):
     """One value of a metric; None stands for NaN."""

@@ -16,7 +16,7 @@ from looptop.engine.journal.records import RunState, RunSummary
 from looptop.tui import actions
 from looptop.tui.ask.easy_vqa import Benchmark
 from looptop.tui.paths import is_path_text, may_be_paths, pasted_paths, typed_path
-from looptop.tui.run_text import run_lines
+from looptop.tui.run_text import run_list_lines
 from looptop.tui.text import bar, cell, duration, number, reason, safe
 
 STYLES = Path(actions.__file__).parents[1] / "styles"
@@ -148,6 +148,6 @@ def test_runs_of_a_list_stand_in_columns() -> None:
         RunSummary(id=name, kind="vqa", state=RunState.FINISHED, preset="tiny", alerts=alerts, step=9, total_steps=9)
         for name, alerts in (("vqa-1", 0), ("vqa-11", 12))
     ]
-    lines = [line.plain for line in run_lines(runs)]
+    lines = [line.plain for line in run_list_lines(runs)]
     assert "finished, with 12 alerts" in lines[1]
     assert len({line.index("tiny") for line in lines}) == len({line.index("9/9") for line in lines}) == 1

@@ -223,7 +223,7 @@ async def test_samples_are_sorted_by_any_column_either_way(answers: QuickAnswers
             key = table.columns[table.column].key
             for bracket, largest in (("left_square_bracket", False), ("right_square_bracket", True)):
                 await pilot.press(bracket)
-                assert table.sort == (key, largest)
+                assert table.row_order == (key, largest)
                 if key in ("response", "query"):
                     figures: list[Any] = [getattr(row.record, key).lower() for row in page.rows]
                 else:

@@ -89,7 +89,7 @@ class History(Vertical):
     def compose(self) -> ComposeResult:
         """The list; the filter is added when it is first used."""
         table = HistoryTable(COLUMNS, id="history-table")
-        table.empty = EMPTY
+        table.empty_text = EMPTY
         yield table
 
     @property
@@ -277,7 +277,7 @@ class History(Vertical):
             self.border_subtitle = safe(error, "$text-error")
             return
         self.border_subtitle = ""
-        self.table.empty = "no question matches" if self._filter is not None else EMPTY
+        self.table.empty_text = "no question matches" if self._filter is not None else EMPTY
         work(self, self._search(), "history search")
 
     @on(Input.Submitted, "#history-filter")

@@ -125,8 +125,8 @@ class ManyPage(Overlay[list["Entry"]]):
         cursor = None
         if self._rows.sort is not None or self._rows.is_filtered:  # else a row stays where it is
             cursor = indices.index(current) if current is not None and current in indices else None
-        table.sort = self._rows.sort
-        table.empty = "no answer matches" if self._rows.is_filtered else "no question"
+        table.row_order = self._rows.sort
+        table.empty_text = "no answer matches" if self._rows.is_filtered else "no question"
         table.fill(len(indices), self._rows.cells, cursor=cursor)
         self.query_one("#answers-status", Static).update(
             Content("\n").join([self._progress(), *map(self._figures, self._many.models)])

@@ -32,7 +32,7 @@ class Head:
     about: About
     state: RunState
     reason: str
-    live: str
+    live_by: str
     """As in `RunFolder.live_by`."""
     facts: dict[str, Any]
     latest: dict[str, Point]

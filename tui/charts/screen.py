@@ -293,7 +293,7 @@ class ChartsScreen(MainScreen):
     @property
     def _front_is_live(self) -> bool | None:
         head = self._front_head
-        return None if head is None else bool(head.live)
+        return None if head is None else bool(head.live_by)
 
 
 def shown_words(wall: ChartWall) -> str:

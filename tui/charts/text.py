@@ -13,7 +13,7 @@ from looptop.tui.charts.reader import ChartsSnapshot, Head
 from looptop.tui.plots.curves import COLOURS, FAINT, FIRST, ROLES
 from looptop.tui.plots.raster import PATTERNS, PLAIN
 from looptop.tui.plots.view import Span
-from looptop.tui.run_text import state_word
+from looptop.tui.run_text import state_label
 from looptop.tui.text import number, reason, safe
 from looptop.tui.widgets.entries import Entry
 from looptop.tui.widgets.events_panel import entry_of
@@ -40,14 +40,14 @@ def head(snapshot: ChartsSnapshot, width: int, chosen: int, *, colourless: bool 
 
 
 def _one(each: Head) -> Content:
-    line = Content.assemble((each.id, "bold"), "  ", state_word(each.state, each.alerts))
+    line = Content.assemble((each.id, "bold"), "  ", state_label(each.state, each.alerts))
     if each.about.title:
         line += safe(f"  {each.about.title}")
     if each.error:
         return line + safe(f"  {each.error}", "$text-error")
     total = f" of {each.total_steps:,}" if each.total_steps > each.step else ""
     words = [f"step {each.step:,}{total}", str(each.facts.get("name") or ""), str(each.facts.get("device") or "")]
-    if each.live == "heartbeat":
+    if each.live_by == "heartbeat":
         words.insert(0, "known by its heartbeat")
     if each.state is RunState.PAUSED:
         words.insert(0, each.reason)

@@ -44,7 +44,7 @@ class QuestionTable(Table):
     def __init__(self, *, id: str, empty: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(self.COLUMNS, id=id)
         self.results: Sequence[QuestionResult] = ()
-        self.empty = empty
+        self.empty_text = empty
 
     def show(self, results: Sequence[QuestionResult]) -> None:
         """Shows questions."""
@@ -90,7 +90,7 @@ class ChangedTable(Table):
     def __init__(self) -> None:
         super().__init__(id="changed")
         self.changed: Sequence[ChangedQuestion] = ()
-        self.empty = "no question is answered right by one model and wrong by the other"
+        self.empty_text = "no question is answered right by one model and wrong by the other"
 
     def show(self, first: str, second: str, changed: Sequence[ChangedQuestion]) -> None:
         """Shows the questions, with the models' names as titles."""

@@ -26,7 +26,7 @@ from looptop.tui.evaluation.sample_cards import SampleCards
 from looptop.tui.evaluation.timeline_reader import Timeline, TimelineReader
 from looptop.tui.evaluation.type_table import TypeTable
 from looptop.tui.plots.sparkline import cell_of, sparkline_of_latest
-from looptop.tui.run_text import state_word
+from looptop.tui.run_text import state_label
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.watch import WatchLoop
 from looptop.tui.text import safe
@@ -149,7 +149,7 @@ class TimelineScreen(MainScreen):
             name = safe(run.id if run is not None else "", "bold")
             self._frame.show_head([name], name)
             return
-        head = Content.assemble((visible(run.id), "bold"), "  ", state_word(timeline.state), "  ")
+        head = Content.assemble((visible(run.id), "bold"), "  ", state_label(timeline.state), "  ")
         width = self.size.width - 2
         lines = [head + evaluation_text(timeline, width - head.cell_length), self._time_axis(timeline)]
         self._frame.show_head(lines, evaluation_text(timeline, width))

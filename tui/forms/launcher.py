@@ -14,7 +14,7 @@ from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.runs.listing import last_in_queue
 from looptop.tui.background import in_thread, work
 from looptop.tui.forms.new_run import NewRunForm
-from looptop.tui.run_text import run_lines
+from looptop.tui.run_text import run_list_lines
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.controls import RunControls
 from looptop.tui.screens.watch import RUNS_INTERVAL, RUNS_LOAD, WatchLoop
@@ -143,7 +143,7 @@ class Launcher:
             from looptop.tui.screens.picker import Choice, Picker
 
             summaries = await self._summaries()
-            lines = run_lines(summaries)
+            lines = run_list_lines(summaries)
             choices = [Choice(each.id, line) for each, line in zip(summaries, lines, strict=True)]
             self._screen.app.push_screen(Picker(title, choices, empty), self.open)
 
@@ -183,7 +183,7 @@ class Launcher:
                 after = last if answer == "queue" else None
                 work(self._screen, self._start(config, after), "start", exclusive=True)
 
-        lines = run_lines(live[:MOST_ASKED])
+        lines = run_list_lines(live[:MOST_ASKED])
         more = [safe(f"and {len(live) - MOST_ASKED} more", "$text-muted")] if len(live) > MOST_ASKED else []
         text = Content("\n").join([safe("They share this machine with the new run:"), *lines, *more])
         question = Question(

@@ -10,7 +10,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from looptop.engine.journal.records import RunSummary
-from looptop.tui.run_text import run_lines
+from looptop.tui.run_text import run_list_lines
 from looptop.tui.widgets.options import Options
 
 
@@ -30,7 +30,7 @@ class RunList(Options):
             return
         self._listed = summaries
         cursor = self.highlighted_option.id if self.highlighted_option is not None else None
-        options = [Option(line, id=each.id) for each, line in zip(summaries, run_lines(summaries), strict=True)]
+        options = [Option(line, id=each.id) for each, line in zip(summaries, run_list_lines(summaries), strict=True)]
         none = Option(Content.styled("no runs yet: ^s starts the first", "$text-muted"), disabled=True)
         self.set_options(options or [none])
         if cursor is not None and any(each.id == cursor for each in summaries):

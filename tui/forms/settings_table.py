@@ -83,7 +83,7 @@ class SettingsTable(Table):
         self.draft = draft
         self.start_errors: dict[str, str] = {}
         """What was seen to be wrong with a setting when a start was tried, by its key."""
-        self.empty = "no setting matches; esc shows all"
+        self.empty_text = "no setting matches; esc shows all"
         self._words: list[str] = []
         self._lines: list[Setting | str] = []
         self.show_settings()

@@ -140,13 +140,13 @@ class BatchPage(Vertical):
     def _arrange(self) -> None:
         """Filters and sorts, and keeps the sample under the cursor."""
         rows = [row for row in self._all if self._keeps(row)]
-        sort = self.table.sort
+        sort = self.table.row_order
         if sort is not None:
             rows = sorted_rows(rows, *sort)
         self._rows = rows
         index = next((at for at, row in enumerate(rows) if row.record.row == self._row), None)
         columns = sample_columns(self._all, self._rewards)
-        self.table.empty = "no sample is so" if self._all else "the samples of this batch are not known yet"
+        self.table.empty_text = "no sample is so" if self._all else "the samples of this batch are not known yet"
         self.table.fill(len(rows), self._row_cells, columns=columns, cursor=0 if index is None else index)
         self._show_batch_line()
         self._show_sample()
@@ -166,8 +166,8 @@ class BatchPage(Vertical):
         parts = [safe(f"{len(self._rows)} of {counted(len(self._all), 'sample')}", "bold")]
         if batch is not None and batch.stage != "updated":
             parts.append(safe(f"so far {batch.stage}", "$text-warning"))
-        if self.table.sort is not None:
-            key, largest = self.table.sort
+        if self.table.row_order is not None:
+            key, largest = self.table.row_order
             parts.append(safe(f"by {key}, {'largest' if largest else 'smallest'} first", "$text-muted"))
         if self.filter_text:
             parts.append(safe(f"/ {self.filter_text}", "$text-primary"))
@@ -217,15 +217,15 @@ class BatchPage(Vertical):
 
     def sort_by(self, key: str | None, largest_first: bool = False) -> None:
         """Sorts by a column; None restores the samples' own order."""
-        self.table.sort = None if key is None else (key, largest_first)
+        self.table.row_order = None if key is None else (key, largest_first)
         self._arrange()
 
     def action_best(self) -> None:
         """Sorts the best first, at the next call the worst, then in the original order."""
         after = {None: True, ("reward", True): False}
-        sort = self.table.sort if self.table.sort in after else None
+        sort = self.table.row_order if self.table.row_order in after else None
         self._row = None
-        if self.table.sort == ("reward", False):
+        if self.table.row_order == ("reward", False):
             self.sort_by(None)
         else:
             self.sort_by("reward", after[sort])
@@ -234,7 +234,7 @@ class BatchPage(Vertical):
     def _title_clicked(self, event: Table.TitleClicked) -> None:
         event.stop()
         self.table.to_column([column.key for column in self.table.columns].index(event.key))
-        self.sort_by(event.key, self.table.sort == (event.key, False))
+        self.sort_by(event.key, self.table.row_order == (event.key, False))
 
     def action_filter(self) -> None:
         """Asks for a filter."""

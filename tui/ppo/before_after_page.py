@@ -116,7 +116,7 @@ class BeforeAfterPage(Vertical):
         rows = self.result.rows if self.result is not None else []
         self._pairs = sorted(rows, key=lambda pair: pair.change, reverse=not self._worst_first)
         table = self.pairs_table
-        table.sort = ("change", not self._worst_first)
+        table.row_order = ("change", not self._worst_first)
         table.fill(len(self._pairs), lambda row: _pair_cells(self._pairs[row]), cursor=0)
         self._show_pair()
 

@@ -14,7 +14,7 @@ from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.engine.text import counted
 from looptop.tui.ppo.columns import marks_in_short
 from looptop.tui.ppo.snapshot import PpoSnapshot
-from looptop.tui.run_text import STATE_COLOURS, state_word
+from looptop.tui.run_text import STATE_COLOURS, state_label
 from looptop.tui.text import duration, reason, safe
 
 PATH_SEPARATOR = "\u203a"
@@ -38,7 +38,7 @@ def crumbs(snapshot: PpoSnapshot, words: Sequence[str], following: bool, width: 
     left = Content.assemble(*parts)
     right = Content.assemble(
         *([Content.styled("following  ", "$text-muted")] if following else []),
-        state_word(snapshot.state, snapshot.alerts),
+        state_label(snapshot.state, snapshot.alerts),
         " ",
     )
     room = width - left.cell_length - right.cell_length

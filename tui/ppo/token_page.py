@@ -94,7 +94,7 @@ class TokenPage(Vertical):
         self._figures = token_figures(tokens) if tokens is not None else {}
         self._arrange()
         self._shade()
-        self._table.empty = "the tokens of this sample are not known yet"
+        self._table.empty_text = "the tokens of this sample are not known yet"
         self._table.fill(len(tokens.ids) if tokens is not None else 0, self._row_cells, cursor=self.cursor)
         self._show_token()
 

@@ -14,7 +14,7 @@ from looptop.engine.runs.listing import progress, took
 from looptop.engine.text import counted
 from looptop.engine.times import local_time
 from looptop.tui.actions import bindings
-from looptop.tui.run_text import figure_text, mark_of
+from looptop.tui.run_text import figure_text, state_mark
 from looptop.tui.text import duration
 from looptop.tui.widgets.table import Cell, Column, Row, Table
 
@@ -33,7 +33,7 @@ COLUMNS = (
 """A column's key is the name to sort by."""
 MAX_FIGURE_WIDTH = 30
 """The most cells of a figure: the names of somebody else's metrics can be long."""
-MUTED = ("kind", "started", "took", "device")
+MUTED_COLUMNS = ("kind", "started", "took", "device")
 STATE_STYLES = {
     RunState.RUNNING: "good",
     RunState.PAUSED: "warn",
@@ -57,22 +57,22 @@ class RunTable(Table):
         """The ids of the selected runs, in the order in which they were selected."""
         self._runs: Sequence[RunSummary] = ()
 
-    def show(self, runs: Sequence[RunSummary], sort: tuple[str, bool], empty: str) -> None:
+    def show(self, runs: Sequence[RunSummary], row_order: tuple[str, bool], empty_text: str) -> None:
         """Replaces the runs; the cursor stays on its run.
 
         Args:
             runs: The runs, in order.
-            sort: The key that they are sorted by, and whether in reverse.
-            empty: The text of a table without runs.
+            row_order: The key that they are sorted by, and whether in reverse.
+            empty_text: The text of a table without runs.
         """
-        if (runs, sort, empty) == (self._runs, self.sort, self.empty):
+        if (runs, row_order, empty_text) == (self._runs, self.row_order, self.empty_text):
             return
         before, run_before = self._runs, self.run
-        same_sort = sort == self.sort
-        self._runs, self.sort, self.empty = runs, sort, empty
+        same_order = row_order == self.row_order
+        self._runs, self.row_order, self.empty_text = runs, row_order, empty_text
         columns = _columns(runs)
         ids = [run.id for run in runs]
-        if same_sort and columns == self.columns and ids and ids == [run.id for run in before]:
+        if same_order and columns == self.columns and ids and ids == [run.id for run in before]:
             for row, (old, new) in enumerate(zip(before, runs, strict=True)):
                 if old != new:
                     self.refresh_row(row)
@@ -108,7 +108,7 @@ class RunTable(Table):
         run = self._runs[row]
         cells = []
         for column in self.columns:
-            style = "muted" if column.key in MUTED else ""
+            style = "muted" if column.key in MUTED_COLUMNS else ""
             if column.key == "mark":
                 text = "●" if run.id in self.selected else "▌" if row == self.cursor else " "
             elif column.key == "state":
@@ -129,9 +129,9 @@ def _columns(runs: Sequence[RunSummary]) -> tuple[Column, ...]:
 
 
 def _state_text(run: RunSummary) -> str:
-    by_heartbeat = "~" if run.live == "heartbeat" else ""
+    heartbeat_mark = "~" if run.is_live_elsewhere else ""
     alerts = f", {counted(run.alerts, 'alert')}" if run.alerts else ""
-    return f"{mark_of(run.state, run.alerts)} {run.state.value}{by_heartbeat}{alerts}"
+    return f"{state_mark(run.state, run.alerts)} {run.state.value}{heartbeat_mark}{alerts}"
 
 
 def _text(run: RunSummary, key: str) -> str:
@@ -152,7 +152,7 @@ def _text(run: RunSummary, key: str) -> str:
             return "" if seconds is None else duration(seconds)
         case "device":
             return run.device
-    host = f"by the heartbeat of {run.host}" if run.live == "heartbeat" else ""
+    host = f"by the heartbeat of {run.host}" if run.is_live_elsewhere else ""
     trouble = f"! {run.trouble}" if run.trouble else ""
     held = run.reason if run.state in (RunState.PAUSED, RunState.QUEUED) else ""
     return " · ".join(" ".join(text.split()) for text in (host, trouble, held, run.title, run.note) if text)

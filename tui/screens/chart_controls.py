@@ -13,7 +13,7 @@ from looptop.engine.text import visible
 from looptop.tui.background import in_thread, work
 from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.curves import ROLES
-from looptop.tui.run_text import run_lines
+from looptop.tui.run_text import run_list_lines
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.curve_reader import OverlaidRuns
 
@@ -109,7 +109,7 @@ class ChartControls:
             )
             choices = [
                 Choice(each.id, Content("✓ " if each.id in overlaid else "  ") + line)
-                for each, line in zip(others, run_lines(others), strict=True)
+                for each, line in zip(others, run_list_lines(others), strict=True)
             ]
             picker = Picker(f"Lay over {shown[0].id}", choices, "There is no other run with these metrics.")
             self._screen.app.push_screen(picker, lambda chosen: self._chosen(chosen, overlaid, most))

@@ -75,7 +75,7 @@ class QuestionsPage(Overlay[None]):
     def compose(self) -> Iterable[Widget]:
         """The filter, the table with the panel, and what can be done."""
         table = Table(COLUMNS, id="questions-table")
-        table.empty = "reading…"
+        table.empty_text = "reading…"
         hint = '/ filters:  loss>2  confidence<30%  answer:red  edited  "some words"'
         filters = Field(placeholder=hint, id="questions-filter")
         box = Vertical(
@@ -112,7 +112,7 @@ class QuestionsPage(Overlay[None]):
             self._trouble = str(error)
             self._complain(self._trouble)
             if self._questions is None:
-                self._table.empty = "the training questions cannot be read"
+                self._table.empty_text = "the training questions cannot be read"
                 self._table.refresh()
             return
         if self._trouble:
@@ -144,11 +144,11 @@ class QuestionsPage(Overlay[None]):
             cursor = int(index[0]) if len(index) else None
         above = table.cursor - int(table.scroll_offset.y)
         self._questions, self._rows = questions, rows
-        table.sort = sort
+        table.row_order = sort
         if chosen is not None:
-            table.empty = "no training question matches"
+            table.empty_text = "no training question matches"
         else:
-            table.empty = (
+            table.empty_text = (
                 "this run has not recorded its training questions: it is not a VQA run, an older version made it, or it"
                 " has not started"
             )

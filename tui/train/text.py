@@ -13,7 +13,7 @@ from looptop.engine.runs.folder import RunState
 from looptop.engine.runs.listing import took
 from looptop.engine.runs.progress import progress_of, progress_text
 from looptop.engine.text import visible_answer
-from looptop.tui.run_text import STATE_COLOURS, state_word
+from looptop.tui.run_text import STATE_COLOURS, state_label
 from looptop.tui.text import bar, cell, duration, number, percent, reason, safe, size
 from looptop.tui.train.snapshot import Snapshot
 
@@ -33,7 +33,7 @@ def head(snapshot: Snapshot, width: int) -> Content:
         f"batch {training.get('per_device_train_batch_size', '?')}",
         " ".join(str(snapshot.facts[key]) for key in ("device", "precision") if snapshot.facts.get(key)),
     ]
-    line = Content.assemble((snapshot.id, "bold"), "  ", state_word(snapshot.state, snapshot.alerts), "  ")
+    line = Content.assemble((snapshot.id, "bold"), "  ", state_label(snapshot.state, snapshot.alerts), "  ")
     if snapshot.elsewhere:
         line += safe(f"known by its heartbeat on {snapshot.elsewhere}  ", "$text-warning")
     if snapshot.title:

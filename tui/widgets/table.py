@@ -126,9 +126,10 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         """The index of the column under the column cursor."""
         self.shows_column = False
         """Whether the column cursor is visible."""
-        self.sort: tuple[str, bool] | None = None
-        """The key of the column that the rows are sorted by, and whether the largest comes first."""
-        self.empty = ""
+        self.row_order: tuple[str, bool] | None = None
+        """The key of the column that the rows are sorted by, and whether the largest comes first. The table
+        only marks the column's title; whoever fills the table sorts the rows."""
+        self.empty_text = ""
         """The text of a table without rows."""
         self._left = 1
         """The index of the column right after the first one."""
@@ -269,7 +270,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             return self._header(width)
         row, line = divmod(y - self.HEADER_HEIGHT + self.scroll_offset.y, self.ROW_HEIGHT)
         if row >= self.count:
-            words = [] if self.count else wrap(self.empty, max(width - 2, 1))
+            words = [] if self.count else wrap(self.empty_text, max(width - 2, 1))
             line = y - self.HEADER_HEIGHT - 1
             text = words[line] if 0 <= line < len(words) else ""
             base = self.base_style
@@ -306,8 +307,8 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         for index, room in laid_out:
             column = self._columns[index]
             title = column.title
-            if self.sort is not None and self.sort[0] == column.key:
-                title += "▼" if self.sort[1] else "▲"
+            if self.row_order is not None and self.row_order[0] == column.key:
+                title += "▼" if self.row_order[1] else "▲"
             style = chosen if self.shows_column and index == self.column else plain
             segments += [Segment(fitted(title, room, column.text), style), Segment(" ", plain)]
         strip = Strip(segments).adjust_cell_length(width, plain)
