@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
 from textual import on
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from looptop.engine.vqa.images.entries import ImageEntry
     from looptop.tui.kept_state import StateFile
     from looptop.tui.terminal.graphics_layer import GraphicsLayer
+
+STYLES = Path(__file__).parents[1] / "styles"
 
 Result = TypeVar("Result")
 Value = TypeVar("Value")
@@ -209,7 +212,8 @@ class Overlay(BaseScreen[Result], ModalScreen[Result]):
 
     HORIZONTAL_BREAKPOINTS = WIDTHS
     VERTICAL_BREAKPOINTS = HEIGHTS
-    CSS_PATH = ["../styles/lists.tcss", "../styles/overlay.tcss"]  # noqa: RUF012
+    # Whole paths, since Textual takes a relative one from the folder of the derived class.
+    CSS_PATH = [STYLES / "lists.tcss", STYLES / "overlay.tcss"]  # noqa: RUF012
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ()
 
     def action_close_overlay(self) -> None:
