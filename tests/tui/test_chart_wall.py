@@ -246,7 +246,7 @@ async def test_without_colours_curves_have_dashes_and_signs(
 
 
 async def test_one_more_point_redraws_few_cells(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curve_reader, "CURVES_SECONDS", 0.0)
+    monkeypatch.setattr(curve_reader, "READ_INTERVAL_SECONDS", 0.0)
     run = make_run(state=None)
     with RunLock(run.lock, run.id):
         writer = JournalWriter(run.db)

@@ -208,7 +208,7 @@ async def test_it_fits_at_any_size(answers: QuickAnswers, size: tuple[int, int])
 
 
 def test_only_what_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curve_reader, "CURVES_SECONDS", 0.0)
+    monkeypatch.setattr(curve_reader, "READ_INTERVAL_SECONDS", 0.0)
     run = make(metrics=2, steps=10, state=None)
     request = CurveRequest(("metric/0", "metric/1"), 50, View())
     with RunLock(run.lock, run.id):

@@ -118,7 +118,7 @@ def test_more_than_the_last_64_kib_of_a_log_is_read_up_to_a_limit(
     first = reader.poll()
     assert first[-1].text == "line 19999" and 1000 < len(first) < 20_000
     assert len(reader.poll()) == 20_000 and reader.left_out == 0 and reader.is_whole
-    monkeypatch.setattr("looptop.tui.screens.log_reader.MOST_BYTES", 1000)
+    monkeypatch.setattr("looptop.tui.screens.log_reader.MAX_BYTES", 1000)
     monkeypatch.setattr("looptop.tui.screens.log_reader.FIRST_BYTES", 1000)
     reader = LogReader(path)
     entries = reader.poll()

@@ -368,5 +368,5 @@ async def test_n_makes_a_form_with_the_settings_of_a_run_a_new_one_unless_they_w
                 await put(pilot, "training.max_steps", "20")
             await pilot.press("n")
             await until(pilot, lambda changed=changed: ("New run, like vqa-1" in shown(app)) is changed)  # type: ignore[misc]
-            assert form.like == (str(run.path) if changed else "")
+            assert form.origin == (str(run.path) if changed else "")
             assert form.draft.text("training.seed") == ("5" if changed else str(preset("tiny").training.seed))

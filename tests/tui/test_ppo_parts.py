@@ -205,12 +205,12 @@ def test_a_curve_that_was_not_read_for_a_while_is_read_in_the_end(monkeypatch: p
         writer = JournalWriter(run.db)
         watcher = PpoWatcher(run)
         watcher.poll(request)
-        monkeypatch.setattr(curve_reader, "CURVES_SECONDS", math.inf)
+        monkeypatch.setattr(curve_reader, "READ_INTERVAL_SECONDS", math.inf)
         writer.metrics(13, {"objective/kl": 5.0})
         assert writer.flush()
         assert last(watcher) == 12
         # Nothing more is written: the run computes for an hour, or is killed.
-        monkeypatch.setattr(curve_reader, "CURVES_SECONDS", 0.0)
+        monkeypatch.setattr(curve_reader, "READ_INTERVAL_SECONDS", 0.0)
         assert last(watcher) == 13
         writer.metrics(14, {"another": 5.0})
         assert writer.flush()

@@ -1,4 +1,4 @@
-"""Shows what a model wrote at a step: prompts, completions, rewards and advantages."""
+"""The overlay with what a model wrote at a step: prompts, completions, rewards and advantages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Completions(Overlay[None]):
         self._journal = Journal(run.db)
         self._steps: list[int] = []
         self._step: int | None = None
-        self._by_reward = False
+        self._by_advantage = False
 
     def compose(self) -> Iterable[Widget]:
         """One text, which can be scrolled."""
@@ -59,7 +59,7 @@ class Completions(Overlay[None]):
 
     def action_order(self) -> None:
         """Sorts by advantage, or restores the original order."""
-        self._by_reward = not self._by_reward
+        self._by_advantage = not self._by_advantage
         self._read()
 
     def _read(self) -> None:
@@ -70,20 +70,20 @@ class Completions(Overlay[None]):
         wanted = self._step
         try:
             self._steps = await in_thread(lambda: read_completion_steps(self._journal))
-            written = await in_thread(lambda: read_completions(self._journal, wanted))
+            completions = await in_thread(lambda: read_completions(self._journal, wanted))
         except LooptopError as error:
             text.update(safe(error, "$text-error"))
             return
-        if not written:
+        if not completions:
             text.update(safe(NO_COMPLETIONS, "$text-muted"))
             return
         step = self._steps[-1] if wanted is None else wanted
-        number = self._steps.index(step) + 1
-        order = ", the best first" if self._by_reward else ""
-        box.border_title = f"Completions of step {step:,} ({number} of {len(self._steps)}){order}"
-        if self._by_reward:
-            written.sort(key=lambda each: each.advantage or 0.0, reverse=True)
-        text.update(Content("\n").join(line for each in written for line in _lines(each)))
+        position = self._steps.index(step) + 1
+        order = ", the best first" if self._by_advantage else ""
+        box.border_title = f"Completions of step {step:,} ({position} of {len(self._steps)}){order}"
+        if self._by_advantage:
+            completions.sort(key=lambda each: each.advantage or 0.0, reverse=True)
+        text.update(Content("\n").join(line for each in completions for line in _lines(each)))
         box.scroll_home(animate=False)
 
 

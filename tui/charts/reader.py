@@ -11,7 +11,7 @@ from looptop.engine.journal.reader import Event, Journal, Outline, Point, total_
 from looptop.engine.runs.about import About
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.tui.plots.composing import RunCurves
-from looptop.tui.screens.curve_reader import CurveReader, CurveRequest, read_over
+from looptop.tui.screens.curve_reader import CurveReader, CurveRequest, read_overlaid
 from looptop.tui.screens.watch import RunWatcher
 
 MAX_EVENTS = 50
@@ -25,7 +25,7 @@ EVALUATION_SPEEDS = ("_runtime", "_samples_per_second", "_steps_per_second", "_m
 
 
 @dataclass(frozen=True)
-class Head:
+class RunOverview:
     """What the lines around the charts show of a run."""
 
     id: str
@@ -56,7 +56,7 @@ class Head:
 class ChartsSnapshot:
     """The data of all runs at one moment."""
 
-    heads: tuple[Head, ...]
+    overviews: tuple[RunOverview, ...]
     names: tuple[str, ...]
     """The metrics of all runs, in the order of their charts."""
     runs: tuple[RunCurves, ...]
@@ -64,7 +64,7 @@ class ChartsSnapshot:
     """What the curves were read for."""
 
 
-class _OneRun(RunWatcher):
+class _RunReader(RunWatcher):
     """Reads one run."""
 
     def __init__(self, run: RunFolder) -> None:
@@ -73,7 +73,7 @@ class _OneRun(RunWatcher):
         self.curves = CurveReader(run, journal)
         self.outline: Outline | None = None
 
-    def head(self) -> Head:
+    def overview(self) -> RunOverview:
         live = self.run.live_by()
         about = self.run.about()
         try:
@@ -81,9 +81,9 @@ class _OneRun(RunWatcher):
         except LooptopError as error:
             self.outline = None
             state = RunState.RUNNING if live else RunState.INTERRUPTED
-            return Head(self.run.id, about, state, "", live, {}, {}, (), str(error))
+            return RunOverview(self.run.id, about, state, "", live, {}, {}, (), str(error))
         outline = self.outline
-        return Head(
+        return RunOverview(
             self.run.id,
             about,
             outline.state.observed(bool(live)),
@@ -101,23 +101,23 @@ class ChartReader:
 
     def __init__(self, runs: Sequence[RunFolder]) -> None:
         self.runs = tuple(runs)
-        self._readers = [_OneRun(run) for run in runs]
+        self._readers = [_RunReader(run) for run in runs]
         self._last: ChartsSnapshot | None = None
 
     def poll(self, request: CurveRequest) -> ChartsSnapshot:
         """The current data; the same object as last time if nothing has changed."""
-        heads = tuple(reader.head() for reader in self._readers)
+        overviews = tuple(reader.overview() for reader in self._readers)
         curves: list[RunCurves] = []
         for reader in self._readers:
             run = None
             if reader.outline is not None and curves and curves[0].last:
-                run = read_over(reader, reader.curves, curves[0], request)
+                run = read_overlaid(reader, reader.curves, curves[0], request)
             elif reader.outline is not None:
                 run = reader.curves.read(reader.outline, request, reader.settings)
             curves.append(run or RunCurves(reader.run.id))
         snapshot = ChartsSnapshot(
-            heads=heads,
-            names=ordered_metrics(name for head in heads for name in head.latest),
+            overviews=overviews,
+            names=ordered_metrics(name for overview in overviews for name in overview.latest),
             runs=tuple(curves),
             request=request,
         )

@@ -17,7 +17,7 @@ from looptop.tui.actions import SCREENS, bindings
 from looptop.tui.actions.run_controls import does_nothing
 from looptop.tui.background import in_thread, work
 from looptop.tui.charts import text as chart_text
-from looptop.tui.charts.reader import ChartReader, ChartsSnapshot, Head
+from looptop.tui.charts.reader import ChartReader, ChartsSnapshot, RunOverview
 from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.composing import compose_wall
 from looptop.tui.plots.curves import FIRST
@@ -147,7 +147,7 @@ class ChartsScreen(MainScreen):
         specs = [spec for spec in wall.page if spec.lines[0].metric in snapshot.request.names]
         wall.show(compose_wall(specs, snapshot.runs, snapshot.request.view, front=self._chosen))
         width = self.size.width - 2
-        head = chart_text.head(snapshot, width, self._chosen, colourless=self.app.no_color)
+        head = chart_text.head_line(snapshot, width, self._chosen, colourless=self.app.no_color)
         self.query_one("#charts-head", Panel).show(head)
         self._show_status()
         self.query_one(EventsPanel).show_entries(chart_text.events(snapshot))
@@ -268,8 +268,8 @@ class ChartsScreen(MainScreen):
         """Sends a command to the highlighted run; `events` shows those of all runs."""
         if command == "events":
             show_events(self, self._reader.runs)
-        elif (head := self._front_head) is not None:
-            self._controls.perform(self._front, command, head.state)
+        elif (overview := self._front_overview) is not None:
+            self._controls.perform(self._front, command, overview.state)
 
     def on_events_panel_opened(self) -> None:
         """Shows all events."""
@@ -284,16 +284,16 @@ class ChartsScreen(MainScreen):
         return self._reader.runs[max(self._chosen, 0)]
 
     @property
-    def _front_head(self) -> Head | None:
+    def _front_overview(self) -> RunOverview | None:
         """What was read of the highlighted run; None if it has not been read yet."""
         index = max(self._chosen, 0)
-        head = self._snapshot.heads[index] if self._snapshot and index < len(self._snapshot.heads) else None
-        return head if head is not None and head.id == self._front.id else None
+        overview = self._snapshot.overviews[index] if self._snapshot and index < len(self._snapshot.overviews) else None
+        return overview if overview is not None and overview.id == self._front.id else None
 
     @property
     def _front_is_live(self) -> bool | None:
-        head = self._front_head
-        return None if head is None else bool(head.live_by)
+        overview = self._front_overview
+        return None if overview is None else bool(overview.live_by)
 
 
 def shown_words(wall: ChartWall) -> str:

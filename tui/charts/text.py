@@ -9,7 +9,7 @@ from textual.content import Content
 
 from looptop.engine.journal.reader import Series
 from looptop.engine.runs.folder import RunState
-from looptop.tui.charts.reader import ChartsSnapshot, Head
+from looptop.tui.charts.reader import ChartsSnapshot, RunOverview
 from looptop.tui.plots.curves import COLOURS, FAINT, FIRST, ROLES
 from looptop.tui.plots.raster import PATTERNS, PLAIN
 from looptop.tui.plots.view import Span
@@ -22,24 +22,24 @@ RUN_COLOURS = tuple(COLOURS.values())
 """The colours of the runs, in their order, as in the charts."""
 
 
-def head(snapshot: ChartsSnapshot, width: int, chosen: int, *, colourless: bool = False) -> Content:
+def head_line(snapshot: ChartsSnapshot, width: int, chosen: int, *, colourless: bool = False) -> Content:
     """The run and its state; several runs each in the colour of its curves, or without colours with their dashes."""
-    if len(snapshot.heads) == 1:
-        line = _one(snapshot.heads[0])
-        return reason(line, width) if snapshot.heads[0].reason else line.truncate(width, ellipsis=True)
+    if len(snapshot.overviews) == 1:
+        line = _run_line(snapshot.overviews[0])
+        return reason(line, width) if snapshot.overviews[0].reason else line.truncate(width, ellipsis=True)
     parts = []
-    for index, each in enumerate(snapshot.heads):
+    for index, each in enumerate(snapshot.overviews):
         colour = (
             RUN_COLOURS[index % len(RUN_COLOURS)] if chosen < 0 else ("$primary" if index == chosen else "$text-muted")
         )
-        name = f"{each.id} {each.about.title}".strip() if len(snapshot.heads) <= 3 else each.id
+        name = f"{each.id} {each.about.title}".strip() if len(snapshot.overviews) <= 3 else each.id
         role = ROLES[index % len(ROLES)] if chosen < 0 else FIRST if index == chosen else FAINT
         sign = PATTERNS[role].sign if colourless else PLAIN.sign
         parts.append(Content.styled(f"{sign} ", f"{colour} bold") + safe(name, "bold" if index == chosen else ""))
     return Content("   ").join(parts).truncate(width, ellipsis=True)
 
 
-def _one(each: Head) -> Content:
+def _run_line(each: RunOverview) -> Content:
     line = Content.assemble((each.id, "bold"), "  ", state_label(each.state, each.alerts))
     if each.about.title:
         line += safe(f"  {each.about.title}")
@@ -73,7 +73,7 @@ def status(
         line = "no metric matches" if snapshot.names else "no metrics yet"
         return Content.styled(line, "$text-muted")
     parts = [Content.styled(f"{position[0]}/{position[1]} ", "$text-muted") + safe(name, "bold")]
-    for index, (each, run) in enumerate(zip(snapshot.heads, snapshot.runs, strict=True)):
+    for index, (each, run) in enumerate(zip(snapshot.overviews, snapshot.runs, strict=True)):
         if name not in each.latest:
             continue
         point = run.points.get(name)
@@ -81,9 +81,9 @@ def status(
             parts.append(Content.styled("no value", "$text-muted"))
             continue
         value = "nan" if point.value is None else number(point.value)
-        style = RUN_COLOURS[index % len(RUN_COLOURS)] if len(snapshot.heads) > 1 else ""
+        style = RUN_COLOURS[index % len(RUN_COLOURS)] if len(snapshot.overviews) > 1 else ""
         parts.append(safe(f"{value} at step {point.step:,}", style))
-        if len(snapshot.heads) == 1:
+        if len(snapshot.overviews) == 1:
             window = snapshot.request.view.window
             parts.append(safe(_extremes(run.series.get(name), window), "$text-muted"))
     if shown:
@@ -109,7 +109,9 @@ def _extremes(series: Series | None, window: Span | None) -> str:
 
 def events(snapshot: ChartsSnapshot) -> list[Entry]:
     """The events of all runs, in the order of their times."""
-    several = len(snapshot.heads) > 1
-    every = [(event.time, each.id, event) for each in snapshot.heads for event in each.events if not event.superseded]
+    several = len(snapshot.overviews) > 1
+    every = [
+        (event.time, each.id, event) for each in snapshot.overviews for event in each.events if not event.superseded
+    ]
     every.sort(key=lambda one: -math.inf if math.isnan(one[0]) else one[0])
     return [entry_of(event, run if several else "") for _, run, event in every]

@@ -1,4 +1,4 @@
-"""The page that compares the shown model with another one."""
+"""The page of an evaluation that compares its model with another one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from textual.content import Content
 
 from looptop.engine.text import visible
 from looptop.engine.vqa.evaluation.text import interval, p_value, points, points_interval, share
-from looptop.tui.evaluation.questions import ChangedTable
+from looptop.tui.evaluation.questions import ChangedQuestionTable
 from looptop.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from looptop.engine.vqa.evaluation.comparison import Comparison
 
-NOTHING = "c chooses another model; both are asked the same questions."
+INVITATION = "c chooses another model; both are asked the same questions."
 
 
 class ComparisonPage(Vertical):
@@ -25,7 +25,7 @@ class ComparisonPage(Vertical):
 
     def __init__(self) -> None:
         super().__init__(id="compare-page")
-        self.table = ChangedTable()
+        self.table = ChangedQuestionTable()
 
     def compose(self) -> ComposeResult:
         """The figures above the questions."""
@@ -39,7 +39,7 @@ class ComparisonPage(Vertical):
     def show(self, comparison: Comparison | None) -> None:
         """Shows a comparison, or how to make one."""
         self.query_one("#compare-figures", Panel).show(
-            Content.styled(NOTHING, "$text-muted") if comparison is None else comparison_lines(comparison)
+            Content.styled(INVITATION, "$text-muted") if comparison is None else comparison_lines(comparison)
         )
         self.table.display = comparison is not None
         if comparison is not None:
@@ -49,17 +49,17 @@ class ComparisonPage(Vertical):
 def comparison_lines(comparison: Comparison) -> Content:
     """The figures of a comparison."""
     first, second = visible(comparison.first), visible(comparison.second)
-    wide = max(len(first), len(second), len("difference"), 8)
+    name_width = max(len(first), len(second), len("difference"), 8)
     difference = comparison.difference
     lines = [
         Content.assemble(
-            (f"{name:{wide}}", "bold"), f"  {share(one.value):>9}   ", (f"{interval(one):>18}", "$text-muted")
+            (f"{name:{name_width}}", "bold"), f"  {share(one.value):>9}   ", (f"{interval(one):>18}", "$text-muted")
         )
         for name, one in ((first, comparison.first_accuracy), (second, comparison.second_accuracy))
     ]
     lines.append(
         Content.assemble(
-            (f"{'difference':{wide}}", "bold"),
+            (f"{'difference':{name_width}}", "bold"),
             f"  {points(difference.value):>9}   {points_interval(difference):>18}",
             (" percentage points, 95 % interval", "$text-muted"),
         )

@@ -13,7 +13,7 @@ from looptop.engine.vqa.evaluation.records import Estimate, Evaluation
 from looptop.engine.vqa.evaluation.report import Report
 from looptop.engine.vqa.evaluation.text import answer_text, interval, share
 from looptop.tui.actions import bindings
-from looptop.tui.plots.interval import LEAST_SCALE, interval_drawing, scale_title
+from looptop.tui.plots.interval import MIN_SCALE_WIDTH, interval_drawing, scale_title
 from looptop.tui.widgets.table import Cell, Column, Row, Table
 
 MOST_SCALE = 60
@@ -80,7 +80,7 @@ class FigureTable(Table):
             self._fill(self.cursor)
 
     def _fill(self, cursor: int) -> None:
-        scale = max(LEAST_SCALE, min(MOST_SCALE, self.size.width - NAME_WIDTH - OTHER_WIDTHS))
+        scale = max(MIN_SCALE_WIDTH, min(MOST_SCALE, self.size.width - NAME_WIDTH - OTHER_WIDTHS))
         columns = (
             Column("name", "", NAME_WIDTH, text=True),
             Column("value", "figure", 8),

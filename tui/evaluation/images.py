@@ -1,4 +1,4 @@
-"""The images of questions, as a list that Ask shows."""
+"""Turns questions of an evaluation into the list of their images that the Ask screen shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from looptop.engine.vqa.images.entries import ImageEntry
 
 
-def entries_of(results: Sequence[QuestionResult], first: QuestionResult | None = None) -> list[ImageEntry]:
+def entries_of_results(results: Sequence[QuestionResult], first: QuestionResult | None = None) -> list[ImageEntry]:
     """The images of questions, each once and with the questions about it.
 
     Args:
@@ -30,7 +30,7 @@ def entries_of(results: Sequence[QuestionResult], first: QuestionResult | None =
 
 
 def entries_of_samples(samples: Sequence[AnswerSample], first: AnswerSample | None = None) -> list[ImageEntry]:
-    """The images of a run's sample answers, as `entries_of` lists them."""
+    """The images of a run's sample answers, as `entries_of_results` lists them."""
     from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
 
     ordered = samples if first is None else [first, *(one for one in samples if one is not first)]

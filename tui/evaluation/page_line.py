@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 from looptop.tui.widgets.table import MORE_COLUMNS
 
-FEWER = "\u2039"
+MORE_ON_THE_LEFT = "\u2039"
 """The mark for more names to the left."""
 
 
@@ -30,6 +30,7 @@ class PageLine(Widget, can_focus=False):
         """The page whose name is highlighted."""
         self._counts: dict[str, int] = {}
         self._spots: list[tuple[int, int, str]] = []
+        """First cell, cell after the last one, and page of each name on the line; a click is looked up here."""
 
     def highlight(self, page: str) -> None:
         """Highlights the name of a page."""
@@ -56,7 +57,7 @@ class PageLine(Widget, can_focus=False):
         first = 0
         while first < shown and sum(len(name) + 1 for name in names[first : shown + 1]) > self.size.width - 4:
             first += 1
-        parts: list[tuple[str, str]] = [(f"{FEWER} " if first else " ", "$text-muted")]
+        parts: list[tuple[str, str]] = [(f"{MORE_ON_THE_LEFT} " if first else " ", "$text-muted")]
         self._spots, at = [], len(parts[0][0])
         for page, name in zip(self._pages[first:], names[first:], strict=True):
             if at + len(name) > self.size.width - 2:

@@ -82,7 +82,7 @@ class QuestionTable(Table):
         )
 
 
-class ChangedTable(Table):
+class ChangedQuestionTable(Table):
     """Questions that exactly one of two models answers right; enter opens their images."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("evaluation-rows")]

@@ -21,9 +21,9 @@ from looptop.tui.evaluation.comparison_page import ComparisonPage
 from looptop.tui.evaluation.confusion_grid import ConfusionGrid
 from looptop.tui.evaluation.evaluating import Ended, Evaluating, EvaluationHelper
 from looptop.tui.evaluation.figures import FigureTable
-from looptop.tui.evaluation.images import entries_of
+from looptop.tui.evaluation.images import entries_of_results
 from looptop.tui.evaluation.page_frame import PageFrame
-from looptop.tui.evaluation.questions import ChangedTable, QuestionTable
+from looptop.tui.evaluation.questions import ChangedQuestionTable, QuestionTable
 from looptop.tui.evaluation.reader import KeptEvaluation, other_models, read_comparison, read_latest
 from looptop.tui.evaluation.reliability import ReliabilityPage
 from looptop.tui.screens.base import MainScreen
@@ -328,13 +328,13 @@ class EvaluationScreen(MainScreen):
                 self._show_images(key.value, sorted(results, key=lambda one: (one.score, -one.confidence)))
             case QuestionTable() as table if table.results:
                 self._show_images(self._frame.line.page, table.results, table.results[table.cursor])
-            case ChangedTable() as table if table.changed:
+            case ChangedQuestionTable() as table if table.changed:
                 pairs = [pair.second for pair in table.changed]
                 self._show_images("changed", pairs, pairs[table.cursor])
 
     def _show_images(self, title: str, results: Sequence[QuestionResult], first: QuestionResult | None = None) -> None:
         self.services.ask_about(self._model)
-        self.services.show_images(title, entries_of(results, first))
+        self.services.show_images(title, entries_of_results(results, first))
 
 
 def head_of(evaluation: Evaluation, width: int) -> Content:

@@ -100,7 +100,7 @@ class Launcher:
     def open_form(self) -> None:
         """Shows the form, and the existing runs below it."""
         self._asked_for_form = True
-        self._form.renew()
+        self._form.take_default()
         self._show_form()
         self.list_now()
 
@@ -202,10 +202,10 @@ class Launcher:
 
         screen, form = self._screen, self._form
         screen.show_status("starting the engine process…", "$text-primary")
-        form.busy = True
+        form.is_starting = True
         begin = partial(launch, config, after=after) if after is not None else partial(launch, config)
-        if form.like and config.kind == "vqa":
-            begin = partial(begin, like=form.like)
+        if form.origin and config.kind == "vqa":
+            begin = partial(begin, like=form.origin)
         try:
             run = await in_thread(begin)
         except LooptopError as error:
@@ -213,9 +213,9 @@ class Launcher:
             screen.services.show_notice(error, "error")
             return
         finally:
-            form.busy = False
+            form.is_starting = False
             screen.show_status("")
-        form.started()
+        form.clear_after_start()
         screen.services.run_started(run)
         self._attach(run)
 

@@ -57,13 +57,14 @@ class NewRunForm(Vertical):
         """
         super().__init__(id="new-run", classes=f"body -{kind}")
         self.kind = kind
-        self.busy = False
+        self.is_starting = False
         """Whether a run is being started."""
         self.on_start: Callable[[RunConfig], object] = lambda _config: None
         """Called when the person asks to start a run with this configuration."""
         self.runs = RunList()
-        self.like = ""
-        """The folder of the run whose settings these are; a new run takes its edits of training questions over."""
+        self.origin = ""
+        """The folder of the run whose settings were filled in; empty if none was. A new run inherits its edits of
+        training questions."""
         self.draft = Draft(kind)
         self.table = SettingsTable(self.draft)
         self._field = ValueField(id="value")
@@ -72,10 +73,10 @@ class NewRunForm(Vertical):
         """What the pane shows; empty before a person has chosen."""
         self._unsaved_text = ""
         """A configuration that came back from the editor and cannot be used yet."""
-        self.estimator = Estimator(self._take_estimate, self._rest)
+        self.estimator = Estimator(self._take_estimate, self._close_estimator_later)
         self._estimate: EstimateReply | None = None
-        self._estimated: RunConfig | None = None
-        """The configuration that was asked about last."""
+        self._estimated_config: RunConfig | None = None
+        """The configuration that the last estimate was asked for."""
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -132,50 +133,50 @@ class NewRunForm(Vertical):
             search.display = False
         self.table.focus()
 
-    def fill(self, run_id: str, config: RunConfig, like: str = "") -> None:
+    def fill(self, run_id: str, config: RunConfig, origin: str = "") -> None:
         """Fills in the settings of another run.
 
         Args:
             run_id: The run's id.
             config: Its configuration.
-            like: Its folder.
+            origin: Its folder.
 
         Raises:
             LooptopError: This version does not have its preset.
         """
         self.draft.take(config, config)
-        self._show_filled(f"New run, like {run_id}", like)
+        self._show_filled(f"New run, like {run_id}", origin)
 
-    def renew(self) -> None:
+    def take_default(self) -> None:
         """Goes back to the preset's settings if those of a run were filled in and not changed."""
-        if self.like and not self.half_filled:
+        if self.origin and not self.half_filled:
             self.draft.take_default()
             self._show_filled("New run", "")
 
-    def _show_filled(self, title: str, like: str) -> None:
-        self._set_origin(title, like)
+    def _show_filled(self, title: str, origin: str) -> None:
+        self._set_origin(title, origin)
         self._unsaved_text = ""
         self.table.start_errors = {}
         self.table.show_settings(PRESET)
         self._show_all()
 
-    def _set_origin(self, title: str, like: str) -> None:
-        self.like = like
+    def _set_origin(self, title: str, origin: str) -> None:
+        self.origin = origin
         self.query_one("#form").border_title = safe(title)
 
-    def show_edits(self, run_id: str, like: str, edits: int) -> None:
+    def show_edits(self, run_id: str, origin: str, edits: int) -> None:
         """Says in the title how many edits of training questions go with a run's settings, if the form still has them.
 
         Args:
             run_id: The run's id.
-            like: Its folder.
+            origin: Its folder.
             edits: The number of edits.
         """
-        if edits and like == self.like:
-            self._set_origin(f"New run, like {run_id}, with {counted(edits, 'edit')} of its questions", like)
+        if edits and origin == self.origin:
+            self._set_origin(f"New run, like {run_id}, with {counted(edits, 'edit')} of its questions", origin)
 
-    def started(self) -> None:
-        """Clears the message: the run has started. The next one keeps the settings, and is like no other run."""
+    def clear_after_start(self) -> None:
+        """Clears the message of a run that has started. The settings stay for the next run, which has no origin."""
         self.draft.keep()
         self._set_origin("New run", "")
         self._show_message(Content(""))
@@ -257,7 +258,7 @@ class NewRunForm(Vertical):
         self.table.search(event.value)
 
     @on(Input.Submitted, "#form-search")
-    def _searched(self) -> None:
+    def _leave_search(self) -> None:
         self.table.focus()
 
     # The pane.
@@ -297,7 +298,7 @@ class NewRunForm(Vertical):
 
     def action_start(self) -> None:
         """Checks all values, then asks the screen to start the run."""
-        if self.busy:
+        if self.is_starting:
             return
         draft = self.draft
         wrong = next((key for key in draft.keys if key in draft.errors), None)
@@ -309,7 +310,7 @@ class NewRunForm(Vertical):
             self.fail(draft.problem)
         elif (estimate := self._estimate) is not None and estimate.error is not None:
             self.fail(estimate.error, estimate.key)
-            self._estimated = None  # Whatever is wrong with the data may be mended meanwhile.
+            self._estimated_config = None  # Whatever is wrong with the data may be mended meanwhile.
             self._want_estimate()
         else:
             self.on_start(draft.config)
@@ -321,21 +322,21 @@ class NewRunForm(Vertical):
         """Asks for an estimate as soon as nothing changes for a moment."""
         if self._timer is not None:
             self._timer.stop()
-        if self.draft.config != self._estimated:
+        if self.draft.config != self._estimated_config:
             self._timer = self.set_timer(ESTIMATE_SECONDS, self._ask_estimate)
 
     def _ask_estimate(self) -> None:
         config = self.draft.config
-        if config is None or config == self._estimated or not self.is_on_screen:
+        if config is None or config == self._estimated_config or not self.is_on_screen:
             return
-        self._estimated = config
+        self._estimated_config = config
         try:
             self.estimator.ask(config)
         except LooptopError as error:
             self._show_message(Content.styled("! ", "$text-warning bold") + safe(error, "$text-warning"))
 
     def _take_estimate(self, reply: EstimateReply) -> None:
-        if not self.is_attached or self.draft.config != self._estimated:
+        if not self.is_attached or self.draft.config != self._estimated_config:
             return
         self._estimate = reply
         if reply.error is not None and reply.key in self.draft.keys:
@@ -344,8 +345,8 @@ class NewRunForm(Vertical):
         self._show_setting()
         self._show_pane()
 
-    def _rest(self) -> None:
-        """Ends the process once nothing has changed for a while."""
+    def _close_estimator_later(self) -> None:
+        """Ends the estimating process once nothing has changed for a while."""
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(ESTIMATOR_SECONDS, self.estimator.close)
@@ -354,7 +355,7 @@ class NewRunForm(Vertical):
 
     def _show_all(self) -> None:
         draft = self.draft
-        if draft.config != self._estimated:
+        if draft.config != self._estimated_config:
             self._estimate = None
         self._want_estimate()
         self._show_setting()

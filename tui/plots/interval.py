@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from looptop.engine.vqa.evaluation.records import Estimate
 
-LEAST_SCALE = 12
+MIN_SCALE_WIDTH = 12
 """The fewest cells of a scale."""
 
 

@@ -1,4 +1,4 @@
-"""Saves from the PPO screen: copies to the clipboard, a batch as a file, the screen as a picture."""
+"""What the PPO screen saves: a sample or its tokens to the clipboard, a batch as a file, the screen as a picture."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from looptop.tui.screens.base import MainScreen
 
 def copy(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
     """Copies the tokens on the screen, or else the sample."""
-    chosen, tokens, run = navigation.chosen_sample, navigation.chosen_tokens, shown.folder
-    if run is None or chosen is None:
+    chosen_sample, tokens, run = navigation.chosen_sample, navigation.chosen_tokens, shown.folder
+    if run is None or chosen_sample is None:
         return
     if tokens is not None:
         screen.app.copy_to_clipboard(tokens_as_text(tokens))
         screen.show_status(f"copied as a table: {counted(len(tokens.ids), 'token')}", "$text-success")
     else:
-        screen.app.copy_to_clipboard(sample_as_text(run.id, chosen.step, chosen.sample, chosen.reference))
-        screen.show_status(f"sample {chosen.sample.record.row} is copied", "$text-success")
+        step, sample, reference, _ = chosen_sample
+        screen.app.copy_to_clipboard(sample_as_text(run.id, step, sample, reference))
+        screen.show_status(f"sample {sample.record.row} is copied", "$text-success")
 
 
 def export_batch(screen: MainScreen, shown: ShownRun, navigation: Navigation) -> None:
@@ -45,12 +46,12 @@ def save_picture(screen: MainScreen, shown: ShownRun, navigation: Navigation) ->
 
     run = shown.folder
     name = f"{run.file_name}-batch-{navigation.chosen_step or 0}" if run is not None else "ppo"
-    drawn = screen.app.export_screenshot(title="looptop").encode()
+    svg = screen.app.export_screenshot(title="looptop").encode()
 
     def write() -> Path:
         path = new_path(name, ".svg")
         try:
-            write_private(path, drawn)
+            write_private(path, svg)
         except OSError as error:
             raise LooptopError(f"the picture cannot be written: {error.strerror}") from None
         return path

@@ -23,7 +23,7 @@ from looptop.tui.plots.picture import PngCanvas, SvgCanvas, paint
 from looptop.tui.plots.spec import ChartSpec
 from looptop.tui.plots.text_picture import text_picture
 from looptop.tui.plots.view import Span, View
-from looptop.tui.screens.curve_reader import CurveReader, CurveRequest, read_over
+from looptop.tui.screens.curve_reader import CurveReader, CurveRequest, read_overlaid
 from looptop.tui.screens.watch import RunWatcher
 
 ENDINGS = ("csv", "svg", "png", "txt")
@@ -79,7 +79,7 @@ def _curves(runs: Sequence[RunFolder], request: CurveRequest) -> list[RunCurves]
             _, outline = watcher.refresh()
             curves.append(reader.read(outline, request, watcher.settings))
         else:
-            curves.append(read_over(watcher, reader, curves[0], request) or RunCurves(run.id))
+            curves.append(read_overlaid(watcher, reader, curves[0], request) or RunCurves(run.id))
     return curves
 
 

@@ -21,7 +21,7 @@ from looptop.tui.plots.composing import RunCurves
 from looptop.tui.plots.view import Span, View
 from looptop.tui.screens.watch import RunWatcher
 
-CURVES_SECONDS = 1.9
+READ_INTERVAL_SECONDS = 1.9
 """Seconds between two readings of a running run's curves, at least: reading and drawing them is the largest part of a
 screen's work, and of what it sends to the terminal."""
 
@@ -47,7 +47,7 @@ class CurveRequest:
 
 
 class _KeptSeries(NamedTuple):
-    """What was read of a metric."""
+    """The curve of a metric as it was last read."""
 
     last: Point
     """Its last point then."""
@@ -66,17 +66,18 @@ class CurveReader:
         """Whether the journal has points that the last reading left out."""
         self._journal = journal
         self._read_at = -math.inf
-        self._read_for: object = None
+        self._view_key: object = None
+        """The columns and the window of the last reading."""
         self._series: dict[str, _KeptSeries] = {}
-        self._kept: dict[object, dict[str, _KeptSeries]] = {}
-        """What was read for the last views, the newest last."""
+        self._kept_by_view: dict[object, dict[str, _KeptSeries]] = {}
+        """What was read for the last views (`_view_key`), the newest last."""
         self._axes: dict[Unit, tuple[object, StepAxis | None]] = {}
-        self._first = 0
+        self._first_step = 0
         self._evaluations: tuple[Point | None, tuple[int, ...]] = (None, ())
         self._levels: dict[str, tuple[Level, ...]] | None = None
 
     def read(
-        self, outline: Outline, request: CurveRequest, settings: Mapping[str, Any], shown: Span | None = None
+        self, outline: Outline, request: CurveRequest, settings: Mapping[str, Any], shown_span: Span | None = None
     ) -> RunCurves:
         """The run's curves.
 
@@ -84,7 +85,7 @@ class CurveReader:
             outline: The run's outline, of the same moment.
             request: What is on the screen.
             settings: The run's configuration.
-            shown: For a run that is laid over another: the positions that are shown, if they are not all.
+            shown_span: For a run that is laid over another: the positions that are shown, if they are not all.
 
         Raises:
             LooptopError: The journal cannot be read.
@@ -92,21 +93,21 @@ class CurveReader:
         latest = outline.latest
         running = outline.state is RunState.RUNNING
         now = time.monotonic()
-        axis = self._axis_of(latest, request.view.unit, running and now - self._read_at < CURVES_SECONDS)
-        window = request.view.window if shown is None else _steps(axis, shown)
-        asked = (request.columns, window)
-        early = running and asked == self._read_for and now - self._read_at < CURVES_SECONDS
-        if not early:
+        axis = self._axis_of(latest, request.view.unit, running and now - self._read_at < READ_INTERVAL_SECONDS)
+        window = request.view.window if shown_span is None else _to_steps(axis, shown_span)
+        view_key = (request.columns, window)
+        too_early = running and view_key == self._view_key and now - self._read_at < READ_INTERVAL_SECONDS
+        if not too_early:
             self._read_at = now
-        if asked != self._read_for:
-            self._read_for = asked
-            self._series = self._kept.pop(asked, {})
-            self._kept[asked] = self._series
-            for old in list(self._kept)[:-KEPT_VIEWS]:
-                del self._kept[old]
-        series = self._all_series(latest, request, window, early)
+        if view_key != self._view_key:
+            self._view_key = view_key
+            self._series = self._kept_by_view.pop(view_key, {})
+            self._kept_by_view[view_key] = self._series
+            for old in list(self._kept_by_view)[:-KEPT_VIEWS]:
+                del self._kept_by_view[old]
+        series = self._all_series(latest, request, window, too_early)
         if window is None:
-            self._first = min((each.steps[0] for each in series.values() if each.steps), default=0)
+            self._first_step = min((each.steps[0] for each in series.values() if each.steps), default=0)
         cursor = request.cursor
         best = result_step(outline.facts)
         evaluations = self._evaluation_steps(latest)
@@ -115,7 +116,7 @@ class CurveReader:
             series=series,
             points=self._points(latest, request.names, cursor, window),
             axis=axis,
-            first=self._first,
+            first=self._first_step,
             last=max((point.step for point in latest.values()), default=0),
             evaluations=evaluations,
             checkpoints=tuple(self._journal.checkpoint_steps()),
@@ -127,7 +128,7 @@ class CurveReader:
         )
 
     def _all_series(
-        self, latest: Mapping[str, Point], request: CurveRequest, window: Span | None, early: bool
+        self, latest: Mapping[str, Point], request: CurveRequest, window: Span | None, too_early: bool
     ) -> dict[str, Series]:
         first, last = (None, None) if window is None else (math.floor(window.first), math.ceil(window.last))
         self.is_late = False
@@ -137,9 +138,9 @@ class CurveReader:
                 continue
             known = self._series.get(name)
             is_old = known is not None and known.last != latest[name]
-            self.is_late = self.is_late or (is_old and early)
+            self.is_late = self.is_late or (is_old and too_early)
             with contextlib.suppress(LooptopError):
-                if known is None or (is_old and not early):
+                if known is None or (is_old and not too_early):
                     plain = self._journal.series(name, request.columns, first, last)
                     if first is not None and last is not None:
                         plain = self._with_neighbours(name, plain, first, last)
@@ -155,15 +156,15 @@ class CurveReader:
     def _with_neighbours(self, name: str, series: Series, first: int, last: int) -> Series:
         """The series with the point before and the one after its window, so that the curve goes on to the edges."""
         before, after = self._journal.last_until(name, first - 1), next(iter(self._journal.values(name, last, 1)), None)
-        return _joined([_of_point(before), series, _of_point(after)])
+        return _join_series([_point_series(before), series, _point_series(after)])
 
-    def _axis_of(self, latest: Mapping[str, Point], unit: Unit, early: bool) -> StepAxis | None:
+    def _axis_of(self, latest: Mapping[str, Point], unit: Unit, too_early: bool) -> StepAxis | None:
         if unit == "step":
             return STEPS_ONLY
         name = "loss" if "loss" in latest else max(latest, key=lambda each: latest[each].step, default="")
         made_of = (unit, name, latest.get(name))
         known = self._axes.get(unit)
-        if known is None or (known[0] != made_of and not early):
+        if known is None or (known[0] != made_of and not too_early):
             known = self._axes[unit] = (made_of, self._journal.step_axis(unit, name))
         return known[1]
 
@@ -244,32 +245,32 @@ class OverlaidRuns:
             main: The screen's own run, whose window and cursor the request has.
             request: What is on the screen.
         """
-        return [run for watcher, reader in self._readers if (run := read_over(watcher, reader, main, request))]
+        return [run for watcher, reader in self._readers if (run := read_overlaid(watcher, reader, main, request))]
 
 
-def read_over(watcher: RunWatcher, reader: CurveReader, main: RunCurves, request: CurveRequest) -> RunCurves | None:
+def read_overlaid(watcher: RunWatcher, reader: CurveReader, main: RunCurves, request: CurveRequest) -> RunCurves | None:
     """The curves of a run that is laid over another: at the same positions of the axis, not at the same steps."""
     window, cursor = request.view.window, request.cursor
-    shown = None if window is None else Span(main.position(window.first), main.position(window.last))
+    shown_span = None if window is None else Span(main.position(window.first), main.position(window.last))
     try:
         _, outline = watcher.refresh()
-        curves = reader.read(outline, request, watcher.settings, shown)
+        curves = reader.read(outline, request, watcher.settings, shown_span)
         if cursor is None or request.view.unit == "step" or curves.axis is None:
             return curves
         own = CurveRequest(request.names, request.columns, request.view, round(curves.axis.step(main.position(cursor))))
-        return reader.read(outline, own, watcher.settings, shown)
+        return reader.read(outline, own, watcher.settings, shown_span)
     except LooptopError:
         return None
 
 
-def _of_point(point: Point | None) -> Series:
+def _point_series(point: Point | None) -> Series:
     if point is None:
         return Series([], [], [], [], [])
     values = [point.value]
     return Series([point.step], values, values, values, [int(point.value is None)])
 
 
-def _joined(parts: Sequence[Series]) -> Series:
+def _join_series(parts: Sequence[Series]) -> Series:
     """The columns of these series, one after the other."""
     return Series(
         [step for part in parts for step in part.steps],
@@ -280,5 +281,5 @@ def _joined(parts: Sequence[Series]) -> Series:
     )
 
 
-def _steps(axis: StepAxis | None, shown: Span) -> Span:
-    return shown if axis is None else Span(axis.step(shown.first), axis.step(shown.last))
+def _to_steps(axis: StepAxis | None, shown_span: Span) -> Span:
+    return shown_span if axis is None else Span(axis.step(shown_span.first), axis.step(shown_span.last))

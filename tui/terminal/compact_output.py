@@ -15,11 +15,13 @@ _PLAIN = ("", "", frozenset[str]())
 _State = tuple[str, str, frozenset[str]]
 """Foreground, background and attributes, as the parameters of a colour sequence."""
 
-_ENDS = {"21": "1", "22": "1 2", "23": "3", "24": "4", "25": "5 6", "27": "7", "28": "8", "29": "9"}
-_END_OF = {"1": "22", "2": "22", "3": "23", "4": "24", "7": "27", "9": "29"}
+_ENDED_BY = {"21": "1", "22": "1 2", "23": "3", "24": "4", "25": "5 6", "27": "7", "28": "8", "29": "9"}
+"""The attributes that each parameter ends."""
+_PARAMETER_TO_END = {"1": "22", "2": "22", "3": "23", "4": "24", "7": "27", "9": "29"}
 """The parameter that ends an attribute; any other attribute is ended by a full reset."""
 _UNSEEN_ON_BLANKS = frozenset({"1", "2", "3"})
-_READ_MOST = 4096
+_MAX_KNOWN = 4096
+"""How many results of `_apply` are kept."""
 
 
 class CompactOutput:
@@ -31,33 +33,33 @@ class CompactOutput:
 
     def __init__(self, erases: bool = False) -> None:
         self._erases = erases
-        self._has: _State = _PLAIN
-        """The state of the terminal."""
-        self._wants: _State = _PLAIN
-        """The state that was requested last."""
+        self._terminal_state: _State = _PLAIN
+        """The state that the output so far has set."""
+        self._wanted_state: _State = _PLAIN
+        """The state that the program has requested last."""
         self._known: dict[tuple[_State, str], _State] = {}
 
     def compress(self, text: str) -> str:
         """Output with the same effect on the terminal and no more bytes."""
         out: list[str] = []
-        quoted = False  # inside a string such as a title or a picture, which is not shown as text
+        in_string = False  # inside a string such as a title or a picture, which is not shown as text
         for match in _TOKEN.finditer(text):
             token, parameters = match[0], match[1]
             if parameters is not None:
-                self._wants = self._after(self._wants, parameters)
+                self._wanted_state = self._after(self._wanted_state, parameters)
             elif token[0] != "\x1b":
-                if self._wants != self._has and (shown := token.strip("\r\n")):
+                if self._wanted_state != self._terminal_state and (shown := token.strip("\r\n")):
                     out.append(self._change(blank=not shown.strip(" ")))
-                if self._erases and not quoted and self._has[2] <= _UNSEEN_ON_BLANKS:
-                    token = _BLANKS.sub(_erased, token)
+                if self._erases and not in_string and self._terminal_state[2] <= _UNSEEN_ON_BLANKS:
+                    token = _BLANKS.sub(_erase, token)
                 out.append(token)
-                quoted = False
+                in_string = False
             elif token == "\x1b":
                 # Any other sequence may use the colours, as erasing does, so they are set first.
-                if self._wants != self._has:
+                if self._wanted_state != self._terminal_state:
                     out.append(self._change())
                 out.append(token)
-                quoted = True
+                in_string = True
             else:
                 out.append(token)  # only moves the cursor: colours do not matter
         return "".join(out)
@@ -68,16 +70,16 @@ class CompactOutput:
         Args:
             blank: Only spaces follow, of which only the background is visible.
         """
-        foreground, background, attributes = self._wants
-        had_foreground, had_background, had_attributes = self._has
+        foreground, background, attributes = self._wanted_state
+        had_foreground, had_background, had_attributes = self._terminal_state
         if blank and attributes | had_attributes <= _UNSEEN_ON_BLANKS:
             foreground, attributes = had_foreground, had_attributes
-        self._has = (foreground, background, attributes)
-        ends = {_END_OF.get(each, "0") for each in had_attributes - attributes}
+        self._terminal_state = (foreground, background, attributes)
+        ends = {_PARAMETER_TO_END.get(each, "0") for each in had_attributes - attributes}
         if "0" in ends:
             parts = ["0", *sorted(attributes), foreground, background]
         else:
-            kept = {each for each in had_attributes if _END_OF.get(each) not in ends}
+            kept = {each for each in had_attributes if _PARAMETER_TO_END.get(each) not in ends}
             parts = [
                 *sorted(ends),
                 *sorted(attributes - kept),
@@ -88,13 +90,13 @@ class CompactOutput:
         return f"\x1b[{colours}m" if colours else ""
 
     def _after(self, state: _State, parameters: str) -> _State:
-        """The state after a colour sequence."""
+        """As `_apply`, but remembers its results."""
         key = (state, parameters)
         state_after = self._known.get(key)
         if state_after is None:
-            if len(self._known) > _READ_MOST:
+            if len(self._known) > _MAX_KNOWN:
                 self._known.clear()
-            state_after = self._known[key] = _read(state, parameters)
+            state_after = self._known[key] = _apply(state, parameters)
         return state_after
 
 
@@ -109,7 +111,7 @@ def erases_in_colour(term: str) -> bool:
         return False
 
 
-def _erased(match: re.Match[str]) -> str:
+def _erase(match: re.Match[str]) -> str:
     """Replaces spaces by a sequence that erases as many characters. The last space is written, so that the cursor ends
     where it would after the spaces.
 
@@ -119,7 +121,8 @@ def _erased(match: re.Match[str]) -> str:
     return f"\x1b[{count}X\x1b[{count}C "
 
 
-def _read(state: _State, parameters: str) -> _State:
+def _apply(state: _State, parameters: str) -> _State:
+    """The state after a colour sequence with these parameters."""
     foreground, background, attributes = state
     codes = iter(parameters.split(";"))
     for code in codes:
@@ -134,8 +137,8 @@ def _read(state: _State, parameters: str) -> _State:
             foreground = ""
         elif code == "49":
             background = ""
-        elif code in _ENDS:
-            attributes -= frozenset(_ENDS[code].split())
+        elif code in _ENDED_BY:
+            attributes -= frozenset(_ENDED_BY[code].split())
         elif 30 <= int(code) <= 37 or 90 <= int(code) <= 97:
             foreground = code
         elif 40 <= int(code) <= 47 or 100 <= int(code) <= 107:

@@ -38,7 +38,7 @@ class Snapshot:
     settings: dict[str, Any] = field(default_factory=dict)
     title: str = ""
     """The title that a person gave the run."""
-    elsewhere: str = ""
+    heartbeat_host: str = ""
     """The host whose heartbeat shows that the run is live; empty if its lock shows it."""
     alerts: int = 0
     """The number of alerts that the run raised."""
@@ -78,7 +78,7 @@ class VqaWatcher(RunWatcher):
         """Runs that are laid over this one."""
         self._curves = CurveReader(run, self._journal)
         self._last: Snapshot | None = None
-        self._read_for: object = None
+        self._last_arguments: object = None
         """The journal's version and the arguments of the call that made `_last`."""
 
     def poll(self, request: CurveRequest, sample_step: int | None = None) -> Snapshot:
@@ -96,17 +96,17 @@ class VqaWatcher(RunWatcher):
         owner = self.run.owner() if live_by == "heartbeat" else None
         current: dict[str, Any] = {
             "title": self.run.about().title,
-            "elsewhere": owner.host if owner is not None else "",
+            "heartbeat_host": owner.host if owner is not None else "",
             "memory": self._memory() if live else None,
         }
         with self._journal.snapshot():
             version, outline = self.refresh()
             current["state"] = outline.state.observed(live)
             current["trouble"] = self._trouble(current["state"])
-            asked = (version, request, sample_step)
-            if self._last is None or asked != self._read_for or self._curves.is_late:
+            arguments = (version, request, sample_step)
+            if self._last is None or arguments != self._last_arguments or self._curves.is_late:
                 self._last = self._read(outline, request, sample_step)
-                self._read_for = asked
+                self._last_arguments = arguments
         runs = (self._last.runs[0], *self.overlaid.read(self._last.runs[0], request))
         current["runs"] = runs
         if any(getattr(self._last, name) != value for name, value in current.items()):
@@ -151,10 +151,10 @@ class VqaWatcher(RunWatcher):
         import psutil
 
         try:
-            held: int = psutil.Process(owner.pid).memory_info().rss
+            resident_bytes: int = psutil.Process(owner.pid).memory_info().rss
         except psutil.Error:
             return None
         # Rounded to two digits, so that not every reading changes the screen.
-        unit = 2 ** max(20, held.bit_length() - 7)
-        rounded: int = held // unit * unit
+        unit = 2 ** max(20, resident_bytes.bit_length() - 7)
+        rounded: int = resident_bytes // unit * unit
         return rounded

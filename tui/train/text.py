@@ -34,8 +34,8 @@ def head(snapshot: Snapshot, width: int) -> Content:
         " ".join(str(snapshot.facts[key]) for key in ("device", "precision") if snapshot.facts.get(key)),
     ]
     line = Content.assemble((snapshot.id, "bold"), "  ", state_label(snapshot.state, snapshot.alerts), "  ")
-    if snapshot.elsewhere:
-        line += safe(f"known by its heartbeat on {snapshot.elsewhere}  ", "$text-warning")
+    if snapshot.heartbeat_host:
+        line += safe(f"known by its heartbeat on {snapshot.heartbeat_host}  ", "$text-warning")
     if snapshot.title:
         line += safe(f"{snapshot.title}  ", "bold")
     if snapshot.state in (RunState.PAUSED, RunState.QUEUED, RunState.FAILED, RunState.STOPPED) and snapshot.reason:

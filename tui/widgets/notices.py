@@ -1,4 +1,4 @@
-"""Notices that are about to expire are not shown again."""
+"""The list of the app's notices, which are short messages over a screen; forgets those that are about to expire."""
 
 from __future__ import annotations
 
