@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from looptop.tui.runs import screen as runs_screen
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.help import Help
 from looptop.tui.terminal import key_order
+from looptop.tui.train.screen import TrainScreen
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.small_ppo import small_run
@@ -111,6 +113,19 @@ async def test_while_a_run_is_resumed_or_prolonged(answers: QuickAnswers) -> Non
             await keys_act(pilot)
             app.open_run(finished)
             await until(pilot, lambda: "finished" in shown(app))
+
+
+async def test_while_the_kind_of_a_copied_run_is_read(answers: QuickAnswers, tmp_path: Path) -> None:
+    copy = RunFolder(tmp_path / "a copy")
+    shutil.copytree(make_run().path, copy.path)
+    app = LooptopApp(make_process=lambda: answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("alt+2")
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.is_mounted)
+        assert isinstance(app.screen, TrainScreen)
+        app.screen.attach(copy)
+        await until(pilot, lambda: "a copy" in shown(app) and "finished" in shown(app))
+        await press_all(pilot, [("r", RunFolder, "settings")])
 
 
 async def test_in_the_list_of_runs(answers: QuickAnswers) -> None:

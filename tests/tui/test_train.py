@@ -219,8 +219,8 @@ async def test_a_control_for_a_run_that_is_over_says_so(answers: QuickAnswers) -
     app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await watch(pilot, run)
-        keys = shown(app).splitlines()[-1]
-        assert "r resume" in keys and "x stop" not in keys, "keys that would do nothing are left out"
+        await until(pilot, lambda: "r resume" in shown(app).splitlines()[-1])
+        assert "x stop" not in shown(app).splitlines()[-1], "keys that would do nothing are left out"
         await pilot.press("space")
         await until(pilot, lambda: "vqa-1 is not running, it is finished" in " ".join(shown(app).split()))
 

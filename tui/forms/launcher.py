@@ -111,7 +111,7 @@ class Launcher:
             self._form.fill(run.id, config, str(run.path))
             self._asked_for_form = True
             self._show_form()
-            if run.kind == "vqa":
+            if config.kind == "vqa":
                 work(self._screen, self._show_edits(run), "edits", exclusive=True)
 
         self._controls.with_trust(run, lambda _asked: self._screen.services.fetch(run.config, fill))

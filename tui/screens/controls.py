@@ -122,9 +122,12 @@ class RunControls:
 
     def resume(self, run: RunFolder, state: RunState) -> None:
         """Resumes a run that is not live, and shows it; asks how long a finished one is to go on."""
+        self._screen.fetch_here(lambda: run.kind, lambda kind: self._resume_kind(run, state, kind))
+
+    def _resume_kind(self, run: RunFolder, state: RunState, kind: str) -> None:
         from looptop.engine.startup.host import relaunch
 
-        if run.kind in TRAINED_ELSEWHERE:
+        if kind in TRAINED_ELSEWHERE:
             self._screen.services.show_notice(f"{run.id} was trained by another program: start that one again")
             return
         if not state.over:
