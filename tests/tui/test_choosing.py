@@ -18,11 +18,12 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
 from looptop.engine.vqa.images.filtering import Outcome
 from looptop.tui.app import LooptopApp
-from looptop.tui.ask import outcomes, run_source
+from looptop.tui.ask import outcomes
 from looptop.tui.ask.gallery import Gallery
 from looptop.tui.ask.image_list import ImageList
 from looptop.tui.ask.image_panel import ImagePanel
 from looptop.tui.ask.path_question import completion
+from looptop.tui.ask.sources import run_data
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import shown, until
@@ -422,7 +423,7 @@ async def test_asking_a_run_offers_the_images_of_its_own_data(
     answers: QuickAnswers, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = QuickImages({"train": [folder / "img_2.png"], "validation": [folder / "img_10.png"]})
-    monkeypatch.setattr(run_source, "_make_process", lambda: images)
+    monkeypatch.setattr(run_data, "_make_process", lambda: images)
     run = RunFolder.create("vqa", {**preset_settings("tiny"), "data": {"source": str(folder)}})
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
@@ -458,7 +459,7 @@ async def test_data_that_cannot_be_read_is_a_sentence(
     images.ask = lambda request: images.replies.put(  # type: ignore[method-assign]
         DataImagesReply(id=request.id, error="there is no data '[b]x'", status="ready")
     )
-    monkeypatch.setattr(run_source, "_make_process", lambda: images)
+    monkeypatch.setattr(run_data, "_make_process", lambda: images)
     run = RunFolder.create("vqa", {**preset_settings("tiny"), "data": {"source": str(folder)}})
     app = make_app(answers)
     async with app.run_test(size=(200, 60)) as pilot:

@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState, RunSummary
 from looptop.tui import actions
-from looptop.tui.ask.easy_vqa import Benchmark
+from looptop.tui.ask.sources.easy_vqa import Benchmark
 from looptop.tui.paths import is_path_text, may_be_paths, pasted_paths, typed_path
 from looptop.tui.run_text import run_list_lines
 from looptop.tui.text import bar, cell, duration, number, reason, safe

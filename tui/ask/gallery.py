@@ -21,7 +21,7 @@ from textual.strip import Strip
 from looptop.engine.text import visible
 from looptop.tui.actions import bindings
 from looptop.tui.ask.image_list import cut_middle
-from looptop.tui.ask.image_rows import FolderRow, PathRows, Row, Rows
+from looptop.tui.ask.sources.rows import FolderRow, PathRows, Row, Rows
 from looptop.tui.widgets.style_cache import StyleCache
 from looptop.tui.widgets.thumbnails import Thumbnails, Wanted
 from looptop.tui.widgets.tile_grid import TileGrid

@@ -12,7 +12,7 @@ from textual.content import Content
 
 from looptop.engine.text import counted
 from looptop.tui.ask.gallery import Gallery
-from looptop.tui.ask.image_rows import PathRows, Row, Rows
+from looptop.tui.ask.sources.rows import PathRows, Row, Rows
 from looptop.tui.text import safe
 from looptop.tui.widgets.panel import Panel
 from looptop.tui.widgets.thumbnails import Thumbnails

@@ -15,7 +15,7 @@ from textual.reactive import reactive
 
 from looptop.engine.text import visible
 from looptop.tui.actions import bindings
-from looptop.tui.ask.image_rows import FolderRow, PathRows, Row, Rows
+from looptop.tui.ask.sources.rows import FolderRow, PathRows, Row, Rows
 from looptop.tui.widgets.table import Table, fitted
 from looptop.tui.widgets.thumbnails import Thumbnails, Wanted
 

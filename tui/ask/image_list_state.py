@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from looptop.engine.text import counted
-from looptop.tui.ask.folder_source import FolderSource
-from looptop.tui.ask.image_rows import Rows
 from looptop.tui.ask.image_search import ImageSearch
-from looptop.tui.ask.sources import ImageSource
+from looptop.tui.ask.sources.base import ImageSource
+from looptop.tui.ask.sources.folder import FolderSource
+from looptop.tui.ask.sources.rows import Rows
 
 if TYPE_CHECKING:
     from looptop.engine.filters.vocabulary import Filter

@@ -14,14 +14,14 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from looptop.engine.errors import LooptopError
-from looptop.tui.ask import sources
-from looptop.tui.ask.easy_vqa import Benchmark
-from looptop.tui.ask.folder_source import FolderSource
 from looptop.tui.ask.image_list import ImageList
 from looptop.tui.ask.image_list_state import ListState
-from looptop.tui.ask.image_rows import FolderRow, Row, Rows
 from looptop.tui.ask.image_search import ImageSearch
-from looptop.tui.ask.sources import ImageSource, ListedQuestion
+from looptop.tui.ask.sources import base as sources
+from looptop.tui.ask.sources.base import ImageSource, ListedQuestion
+from looptop.tui.ask.sources.easy_vqa import Benchmark
+from looptop.tui.ask.sources.folder import FolderSource
+from looptop.tui.ask.sources.rows import FolderRow, Row, Rows
 from looptop.tui.background import work
 from looptop.tui.text import safe
 from looptop.tui.widgets.table import Table

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from textual.widget import Widget
 
-from looptop.tui.ask.image_rows import Rows
-from looptop.tui.ask.sources import ImageSource
+from looptop.tui.ask.sources.base import ImageSource
+from looptop.tui.ask.sources.rows import Rows
 from looptop.tui.background import for_threads, in_thread, work
 
 if TYPE_CHECKING:

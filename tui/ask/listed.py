@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from looptop.tui.ask.image_rows import ImageRow
+from looptop.tui.ask.sources.rows import ImageRow
 from looptop.tui.background import in_thread
 
 if TYPE_CHECKING:
     from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
     from looptop.tui.ask.image_panel import ImagePanel
-    from looptop.tui.ask.sources import ListedQuestion
+    from looptop.tui.ask.sources.base import ListedQuestion
 
 ROWS_AT_ONCE = 2000
 """Rows that are read before keys are heard again."""

@@ -18,13 +18,13 @@ from looptop.tui.actions import SCREENS, bindings
 from looptop.tui.ask import entry_actions
 from looptop.tui.ask.answers import Answers
 from looptop.tui.ask.asking import Asked, Asking
-from looptop.tui.ask.easy_vqa import Benchmark
 from looptop.tui.ask.history import History, entry_of
 from looptop.tui.ask.image_panel import ImagePanel
 from looptop.tui.ask.listed import asked_questions
 from looptop.tui.ask.model_status import ModelStatus
 from looptop.tui.ask.picture.panel import PicturePanel
 from looptop.tui.ask.question import QuestionField
+from looptop.tui.ask.sources.easy_vqa import Benchmark
 from looptop.tui.background import in_thread, work
 from looptop.tui.paths import may_be_paths, pasted_paths
 from looptop.tui.screens.base import MainScreen

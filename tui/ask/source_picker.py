@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import counted
-from looptop.tui.ask import sources
-from looptop.tui.ask.easy_vqa import Benchmark
-from looptop.tui.ask.folder_source import FolderSource
 from looptop.tui.ask.image_panel import ImagePanel
-from looptop.tui.ask.run_source import RunSource
-from looptop.tui.ask.sources import ImageSource
+from looptop.tui.ask.sources import base as sources
+from looptop.tui.ask.sources.base import ImageSource
+from looptop.tui.ask.sources.easy_vqa import Benchmark
+from looptop.tui.ask.sources.folder import FolderSource
+from looptop.tui.ask.sources.run_data import RunSource
 from looptop.tui.background import in_thread
 from looptop.tui.screens.picker import Choice, Picker
 from looptop.tui.text import safe

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import counted
-from looptop.tui.ask.image_rows import PathRows, Rows, entry_rows
-from looptop.tui.ask.sources import ListedQuestion, filtered_entries
+from looptop.tui.ask.sources.base import ListedQuestion, filtered_entries
+from looptop.tui.ask.sources.rows import PathRows, Rows, entry_rows
 from looptop.tui.helper_client import HelperClient, HelperProcess
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from looptop.engine.text import counted
-from looptop.tui.ask.image_rows import FolderRow, ImageRow, Row
+from looptop.tui.ask.sources.rows import FolderRow, ImageRow, Row
 
 if TYPE_CHECKING:
     from looptop.engine.vqa.images.folders import Listing

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from looptop.tui.ask.easy_vqa import Benchmark, BenchmarkQuestion
-from looptop.tui.ask.image_rows import PathRows, Rows, entry_rows
+from looptop.tui.ask.sources.easy_vqa import Benchmark, BenchmarkQuestion
+from looptop.tui.ask.sources.rows import PathRows, Rows, entry_rows
 
 if TYPE_CHECKING:
     from looptop.engine.filters.vocabulary import Filter

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from looptop.tui.ask.folder_tree import FolderTree, Node
-from looptop.tui.ask.image_rows import Rows, SearchRows
-from looptop.tui.ask.sources import STOP_CHECK_IMAGES, ListedQuestion
+from looptop.tui.ask.sources.base import STOP_CHECK_IMAGES, ListedQuestion
+from looptop.tui.ask.sources.rows import Rows, SearchRows
+from looptop.tui.ask.sources.tree import FolderTree, Node
 from looptop.tui.background import for_threads, in_thread
 
 if TYPE_CHECKING:
