@@ -13,7 +13,7 @@ from looptop.engine.vqa.answers.records import Candidate, OtherToken, TokenProba
 from looptop.engine.vqa.confidence.doubts import Check, Doubt, UnfamiliarImage, UnknownWords
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answer_view import AnswerView
-from looptop.tui.ask.image_list import ImageList
+from looptop.tui.ask.images.thumbnail_list import ImageList
 from looptop.tui.ask.screen import AskScreen
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers, answer_of

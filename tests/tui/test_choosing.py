@@ -18,11 +18,11 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
 from looptop.engine.vqa.images.filtering import Outcome
 from looptop.tui.app import LooptopApp
-from looptop.tui.ask import outcomes
-from looptop.tui.ask.gallery import Gallery
-from looptop.tui.ask.image_list import ImageList
-from looptop.tui.ask.image_panel import ImagePanel
-from looptop.tui.ask.path_question import completion
+from looptop.tui.ask.images import outcomes
+from looptop.tui.ask.images.gallery import Gallery
+from looptop.tui.ask.images.panel import ImagePanel
+from looptop.tui.ask.images.path_question import completion
+from looptop.tui.ask.images.thumbnail_list import ImageList
 from looptop.tui.ask.sources import run_data
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from looptop.engine.text import counted
-from looptop.tui.ask.listed import listed_images
+from looptop.tui.ask.images.entries import listed_images
 from looptop.tui.background import in_thread, work
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from looptop.engine.asked.records import Entry
     from looptop.engine.helpers.answers import AskReply
     from looptop.engine.vqa.images.entries import ImageEntry
-    from looptop.tui.ask.image_panel import ImagePanel
+    from looptop.tui.ask.images.panel import ImagePanel
     from looptop.tui.ask.many_answers import ManyAnswers, SendBatch
 
 

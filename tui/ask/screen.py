@@ -19,8 +19,8 @@ from looptop.tui.ask import entry_actions
 from looptop.tui.ask.answers import Answers
 from looptop.tui.ask.asking import Asked, Asking
 from looptop.tui.ask.history import History, entry_of
-from looptop.tui.ask.image_panel import ImagePanel
-from looptop.tui.ask.listed import asked_questions
+from looptop.tui.ask.images.entries import asked_questions
+from looptop.tui.ask.images.panel import ImagePanel
 from looptop.tui.ask.model_status import ModelStatus
 from looptop.tui.ask.picture.panel import PicturePanel
 from looptop.tui.ask.question import QuestionField
@@ -129,7 +129,7 @@ class AskScreen(MainScreen):
 
     def action_open(self) -> None:
         """Asks for a path."""
-        from looptop.tui.ask.path_question import PathQuestion
+        from looptop.tui.ask.images.path_question import PathQuestion
 
         self.app.push_screen(PathQuestion(), self._opened)
 
@@ -157,7 +157,7 @@ class AskScreen(MainScreen):
 
         A newer call replaces an older one.
         """
-        from looptop.tui.ask.opened_paths import open_paths
+        from looptop.tui.ask.images.opened_paths import open_paths
 
         opened = await open_paths(self.query_one(ImagePanel), find, text, self.services.show_notice)
         if opened is None:
@@ -306,7 +306,7 @@ class AskScreen(MainScreen):
 
     def action_source(self) -> None:
         """Chooses where the images come from."""
-        from looptop.tui.ask.source_picker import choose_source
+        from looptop.tui.ask.images.source_picker import choose_source
 
         work(
             self, choose_source(self.query_one(ImagePanel), self.services.kept.recent_images), "source", exclusive=True
@@ -340,7 +340,7 @@ class AskScreen(MainScreen):
 
     def ask_about(self, model: str) -> None:
         """Answers with this model from now on; if it was trained on other data, that becomes the list."""
-        from looptop.tui.ask.source_picker import show_data_of
+        from looptop.tui.ask.images.source_picker import show_data_of
 
         self.use(model)
         work(self, show_data_of(self.query_one(ImagePanel), model), "source", exclusive=True)

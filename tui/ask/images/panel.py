@@ -14,9 +14,9 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from looptop.engine.errors import LooptopError
-from looptop.tui.ask.image_list import ImageList
-from looptop.tui.ask.image_list_state import ListState
-from looptop.tui.ask.image_search import ImageSearch
+from looptop.tui.ask.images.search import ImageSearch
+from looptop.tui.ask.images.status_line import ListState
+from looptop.tui.ask.images.thumbnail_list import ImageList
 from looptop.tui.ask.sources import base as sources
 from looptop.tui.ask.sources.base import ImageSource, ListedQuestion
 from looptop.tui.ask.sources.easy_vqa import Benchmark
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from looptop.engine.filters.vocabulary import Filter
     from looptop.engine.vqa.images.entries import ImageEntry
     from looptop.engine.vqa.images.filtering import ImageView
-    from looptop.tui.ask.gallery_view import GalleryView
-    from looptop.tui.ask.image_filter import FilterField
+    from looptop.tui.ask.images.filter_field import FilterField
+    from looptop.tui.ask.images.gallery import GalleryView
 
 
 class ImagePanel(Vertical):
@@ -205,7 +205,7 @@ class ImagePanel(Vertical):
 
     async def toggle_gallery(self) -> None:
         """Changes between the list and the gallery; the cursor stays on its image."""
-        from looptop.tui.ask.gallery_view import GalleryView
+        from looptop.tui.ask.images.gallery import GalleryView
 
         if self._gallery is None:
             self._gallery = GalleryView(self._thumbnails)
@@ -278,7 +278,7 @@ class ImagePanel(Vertical):
             self._start_search(self._filter)
 
     def _mount_field(self) -> FilterField:
-        from looptop.tui.ask.image_filter import FilterField
+        from looptop.tui.ask.images.filter_field import FilterField
 
         if self._field is None:
             self._field, hint = FilterField(), Static(id="image-hint")

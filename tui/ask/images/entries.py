@@ -11,7 +11,7 @@ from looptop.tui.background import in_thread
 
 if TYPE_CHECKING:
     from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
-    from looptop.tui.ask.image_panel import ImagePanel
+    from looptop.tui.ask.images.panel import ImagePanel
     from looptop.tui.ask.sources.base import ListedQuestion
 
 ROWS_AT_ONCE = 2000

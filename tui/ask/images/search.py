@@ -87,7 +87,7 @@ class ImageSearch:
 
     async def outcomes(self, model: str) -> Outcomes:
         """How a model answered; empty if no evaluation of it is kept."""
-        from looptop.tui.ask.outcomes import outcomes_of
+        from looptop.tui.ask.images.outcomes import outcomes_of
 
         if self._outcomes is None or self._outcomes[0] != model:
             self._outcomes = model, await in_thread(partial(outcomes_of, model))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from looptop.engine.text import counted
-from looptop.tui.ask.image_search import ImageSearch
+from looptop.tui.ask.images.search import ImageSearch
 from looptop.tui.ask.sources.base import ImageSource
 from looptop.tui.ask.sources.folder import FolderSource
 from looptop.tui.ask.sources.rows import Rows

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import counted
-from looptop.tui.ask.image_panel import ImagePanel
+from looptop.tui.ask.images.panel import ImagePanel
 from looptop.tui.ask.sources import base as sources
 from looptop.tui.ask.sources.base import ImageSource
 from looptop.tui.ask.sources.easy_vqa import Benchmark

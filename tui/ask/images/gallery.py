@@ -1,16 +1,23 @@
-"""A gallery: thumbnails side by side, each with a caption. Only the tiles on the screen are made."""
+"""A gallery: thumbnails side by side, each with a caption, and a line about the image under the cursor.
+
+Only the tiles on the screen are made.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
+from textual import on
 from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
 from textual.events import Click, Resize
 from textual.geometry import Size
 from textual.message import Message
@@ -18,13 +25,20 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from looptop.engine.text import visible
+from looptop.engine.text import counted, visible
 from looptop.tui.actions import bindings
-from looptop.tui.ask.image_list import cut_middle
+from looptop.tui.ask.images.thumbnail_list import cut_middle
 from looptop.tui.ask.sources.rows import FolderRow, PathRows, Row, Rows
+from looptop.tui.text import safe
+from looptop.tui.widgets.panel import Panel
 from looptop.tui.widgets.style_cache import StyleCache
 from looptop.tui.widgets.thumbnails import Thumbnails, Wanted
 from looptop.tui.widgets.tile_grid import TileGrid
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from looptop.engine.vqa.images.filtering import Outcomes
 
 WIDTHS = (12, 15, 18, 24, 36)
 """The least widths of a thumbnail, in cells; its height is half of its width, which makes it a square."""
@@ -263,6 +277,97 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     def _part(self, name: str) -> Style:
         return self.get_component_rich_style(f"gallery--{name}", partial=True)
+
+
+class GalleryView(Vertical):
+    """The gallery and its line.
+
+    Args:
+        thumbnails: Makes the thumbnails.
+    """
+
+    def __init__(self, thumbnails: Thumbnails) -> None:
+        super().__init__(id="gallery-view")
+        self._gallery = Gallery(thumbnails, self._mark, id="gallery")
+        self._line = Panel(id="gallery-line")
+        self._rows: Rows = PathRows()
+        self._asked: Counter[Path] = Counter()
+        self._right: Counter[Path] = Counter()
+
+    def compose(self) -> ComposeResult:
+        """The gallery and the line."""
+        yield self._gallery
+        yield self._line
+
+    @property
+    def selected(self) -> Row | None:
+        """The row under the cursor."""
+        return self._gallery.selected
+
+    @property
+    def shown(self) -> Path | None:
+        """The image or folder that was under the cursor when it was drawn."""
+        return self._gallery.shown
+
+    @property
+    def cursor(self) -> int:
+        """The index of the row under the cursor."""
+        return self._gallery.cursor
+
+    def show(self, rows: Rows, cursor: int) -> None:
+        """Replaces the rows."""
+        self._rows = rows
+        self._gallery.show(rows, cursor)
+        self._describe()
+
+    def show_outcomes(self, outcomes: Outcomes) -> None:
+        """Marks the images by how a model answered the questions about them."""
+        self._asked = Counter(path for path, _ in outcomes)
+        self._right = Counter(path for (path, _), outcome in outcomes.items() if outcome.right)
+        self._gallery.refresh()
+        self._describe()
+
+    def ready(self, images: set[Path]) -> None:
+        """Draws images whose thumbnails are ready."""
+        self._gallery.ready(images)
+        self._describe()
+
+    def take_focus(self) -> None:
+        """Puts the focus on the gallery."""
+        self._gallery.focus()
+
+    def move(self, rows: int) -> None:
+        """Moves the cursor by lines."""
+        self._gallery.action_line(rows)
+
+    @on(Gallery.Moved)
+    def _moved(self) -> None:
+        self._describe()
+
+    def _mark(self, path: Path) -> str:
+        """✓ if the model answered all questions about an image rightly, ✗ if not, nothing if it was not asked."""
+        if path not in self._asked:
+            return ""
+        return "✓" if self._right[path] == self._asked[path] else "✗"
+
+    def _describe(self) -> None:
+        row = self.selected
+        if row is None:
+            self._line.show(Content(""))
+            return
+        position = safe(f"{self.cursor + 1:,} of {len(self._rows):,}", "$text-muted")
+        parts = [safe(row.path.name, "bold"), *([safe(row.note, "$text-muted")] if row.note else []), position]
+        if problem := self._gallery.problem:
+            parts = [safe(f"✗ {problem}", "$text-error"), position]
+        elif asked := self._asked.get(row.path):
+            style = "$text-success" if self._right[row.path] == asked else "$text-error"
+            parts.append(
+                safe(
+                    f"{self._mark(row.path)} {self._right[row.path]} of {counted(asked, 'question')} answered right",
+                    style,
+                )
+            )
+        self._line.show(Content.styled(" · ", "$text-muted").join(parts))
 
 
 def _centred(text: str, width: int) -> str:

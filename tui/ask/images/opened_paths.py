@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from looptop.engine.text import counted, visible
-from looptop.tui.ask.image_panel import ImagePanel
+from looptop.tui.ask.images.panel import ImagePanel
 from looptop.tui.background import in_thread
 from looptop.tui.text import pasted_line
 

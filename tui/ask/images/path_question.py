@@ -19,7 +19,7 @@ from textual.widgets import Input, Static
 
 from looptop.engine.errors import LooptopError
 from looptop.tui.actions import bindings
-from looptop.tui.ask.opened_paths import read_with_notice
+from looptop.tui.ask.images.opened_paths import read_with_notice
 from looptop.tui.background import in_thread, work
 from looptop.tui.paths import may_be_paths, pasted_paths, typed_path
 from looptop.tui.screens.base import Overlay
