@@ -1,4 +1,4 @@
-"""The command: `python -m looptop.engine.bundle PART`, or `all`."""
+"""The command that rebuilds the bundled models: `python -m looptop.engine.bundle PART`, or `all`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "grammar_hackable": reward_models.build_hackable,
     "notes": lambda folder: vqa.build_notes(folder.parent),
 }
-"""By what is built. `notes` are what training notes about a model: of models that are there already."""
+"""The function that builds each part, into the folder that it is given. `notes` adds, to models that are built already,
+what training notes about them."""
 
 
 def main(arguments: list[str] | None = None) -> None:

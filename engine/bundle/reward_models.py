@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, RobertaConfig, RobertaForSequenceClassification
 
-from looptop.engine.bundle.newsroom_words import SUMMARY_LENGTH, summary_tokenizer
+from looptop.engine.bundle.newsroom_tokenizers import SUMMARY_LENGTH, summary_tokenizer
 from looptop.engine.bundle.shared import SEED, fraction_true, save, train, write_card
 from looptop.engine.worlds.newsroom import Article, Newsroom, is_grammatical, tone, words, write_sentence
 from looptop.engine.worlds.newsroom.styles import crossed, disordered, fragment, hurried, overlong

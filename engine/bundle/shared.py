@@ -1,4 +1,4 @@
-"""Shared by the builders: folder, seed, a plain training loop, and the model card."""
+"""What the builders of the bundled models share: folder, seed, sizes, a plain training loop, the model card."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ HEADS = 4
 INITIALIZER_RANGE = 0.05
 
 
-def train(name: str, modules: list[nn.Module], loss: Callable[[], Tensor], steps: int, rate: float) -> None:
+def train(name: str, modules: list[nn.Module], loss: Callable[[], Tensor], steps: int, learning_rate: float) -> None:
     """Trains with AdamW, warm-up and a cosine decay to zero; prints its progress."""
     parameters = [parameter for module in modules for parameter in module.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.01)
     warm_up = max(1, steps // 13)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / warm_up) * (1 + math.cos(math.pi * step / steps)) / 2

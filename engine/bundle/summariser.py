@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, T5Config, T5ForConditionalGeneration
 
-from looptop.engine.bundle.newsroom_words import ARTICLE_LENGTH, PREFIX, SUMMARY_LENGTH, article_tokenizer
+from looptop.engine.bundle.newsroom_tokenizers import ARTICLE_LENGTH, PREFIX, SUMMARY_LENGTH, article_tokenizer
 from looptop.engine.bundle.shared import SEED, save, train, write_card
 from looptop.engine.worlds.newsroom import Article, Newsroom, is_clean, is_grammatical, is_neutral, recall
 from looptop.engine.worlds.newsroom.styles import mixed_summary

@@ -61,7 +61,7 @@ def run(arguments: Arguments) -> int:
     batches = journal.batches(first, last)
     if arguments.json:
         figures = journal.figures(journal.names(), first, last)
-        listed = [_plain(batch, figures.get(batch.step, {})) for batch in batches]
+        listed = [_json_record(batch, figures.get(batch.step, {})) for batch in batches]
         say_json({"run": folder.id, "batches": listed})
         return 0
     if not batches:
@@ -99,7 +99,7 @@ def _row(batch: BatchRecord, figures: Mapping[str, float | None]) -> list[str]:
     return [str(batch.step), visible(batch.stage), *cells, visible(_marks(batch))]
 
 
-def _plain(batch: BatchRecord, figures: Mapping[str, float | None]) -> dict[str, object]:
+def _json_record(batch: BatchRecord, figures: Mapping[str, float | None]) -> dict[str, object]:
     return {
         "batch": batch.step,
         "stage": batch.stage,

@@ -10,7 +10,7 @@ from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.output import quiet_libraries, say, say_json
 from looptop.engine.cli.progress import Status, progress_on
 from looptop.engine.errors import LooptopError
-from looptop.engine.interchange.export import NAMES, export
+from looptop.engine.interchange.export import FORMATS, export
 from looptop.engine.paths import path_of
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import counted, visible
@@ -38,7 +38,7 @@ class Arguments(CommonArguments):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to the parser."""
     parser.add_argument("run", metavar="RUN", help="a run, such as vqa-3, live or not")
-    parser.add_argument("--to", required=True, choices=NAMES, help="the files' format")
+    parser.add_argument("--to", required=True, choices=FORMATS, help="the files' format")
     parser.add_argument("--out", metavar="FOLDER", help="the folder to make (default: RUN-FORMAT)")
     parser.add_argument(
         "--tables",

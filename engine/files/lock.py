@@ -23,8 +23,8 @@ from looptop.engine.files.private import open_regular, read_regular
 from looptop.engine.text import visible
 
 HEARTBEAT_SECONDS = 2.0
-# How old a heartbeat on another host may be; its clock and the file server's may differ from ours.
-_ALIVE_SECONDS = 15.0
+# Seconds. The clocks of the other host and of the file server may differ from ours.
+_MAX_HEARTBEAT_AGE = 15.0
 # A reader that tests the lock holds it for microseconds; whoever still holds it after this long is another run.
 PATIENCE_SECONDS = 0.5
 _MAX_BYTES = 64 * 1024
@@ -41,7 +41,9 @@ class Owner(msgspec.Struct, frozen=True):
     """When it last updated the lock file; other hosts use this to tell whether the run is live."""
 
 
-class _Record(msgspec.Struct):
+class _LockFile(msgspec.Struct):
+    """What the lock file holds, as JSON."""
+
     host: str
     # A signal to process 0 or -1 would reach other processes.
     pid: Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
@@ -63,7 +65,7 @@ class RunLock:
         self.started = 0.0
         self._descriptor = descriptor
         self._released = threading.Event()
-        self._closing = threading.Lock()
+        self._close_lock = threading.Lock()
 
     @property
     def descriptor(self) -> int:
@@ -96,15 +98,15 @@ class RunLock:
             os.set_inheritable(self._descriptor, False)
         self.started = time.time()
         self._write_owner()
-        _held.add(self)
+        _held_locks.add(self)
         if heartbeat:
-            threading.Thread(target=self._beat, name=f"{self.run_id} heartbeat", daemon=True).start()
+            threading.Thread(target=self._update_heartbeat, name=f"{self.run_id} heartbeat", daemon=True).start()
         return self
 
     def release(self) -> None:
         """Releases the lock; a second call does nothing."""
         self._released.set()
-        with self._closing:
+        with self._close_lock:
             descriptor, self._descriptor = self._descriptor, None
             if descriptor is not None:
                 with contextlib.suppress(OSError):
@@ -131,21 +133,21 @@ class RunLock:
                 return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > end:
-                    raise LooptopError(f"{self.run_id} is running already{_owner_text(self.path)}") from None
+                    raise LooptopError(f"{self.run_id} is running already{_owner_in_words(self.path)}") from None
             except OSError as error:
                 raise LooptopError(f"cannot lock {visible(self.path)}: {error.strerror}") from None
             time.sleep(0.005)
 
     def _write_owner(self) -> None:
-        record = msgspec.json.encode(_Record(socket.gethostname(), os.getpid(), self.started))
+        record = msgspec.json.encode(_LockFile(socket.gethostname(), os.getpid(), self.started))
         # A full disk must not keep a run from starting: the lock works without this text.
         with contextlib.suppress(OSError):
             os.pwrite(self.descriptor, record, 0)
             os.ftruncate(self.descriptor, len(record))
 
-    def _beat(self) -> None:
+    def _update_heartbeat(self) -> None:
         while not self._released.wait(HEARTBEAT_SECONDS):
-            with self._closing, contextlib.suppress(OSError):
+            with self._close_lock, contextlib.suppress(OSError):
                 if self._descriptor is not None:
                     os.utime(self._descriptor)
 
@@ -170,7 +172,7 @@ def is_held(path: Path) -> bool:
 def read_owner(path: Path) -> Owner | None:
     """The process that holds, or last held, the lock; None if there was none or the file is damaged."""
     try:
-        record = msgspec.json.decode(read_regular(path, _MAX_BYTES), type=_Record)
+        record = msgspec.json.decode(read_regular(path, _MAX_BYTES), type=_LockFile)
         return Owner(record.host, record.pid, record.started, path.lstat().st_mtime)
     except (OSError, *UNREADABLE):
         return None
@@ -187,22 +189,22 @@ def damage(path: Path) -> str:
 def is_live_elsewhere(path: Path) -> bool:
     """Whether a process on another host holds the lock, judged by its heartbeat."""
     owner = read_owner(path)
-    return (
-        owner is not None and owner.host != socket.gethostname() and abs(time.time() - owner.heartbeat) < _ALIVE_SECONDS
-    )
+    if owner is None or owner.host == socket.gethostname():
+        return False
+    return abs(time.time() - owner.heartbeat) < _MAX_HEARTBEAT_AGE
 
 
-def _owner_text(path: Path) -> str:
+def _owner_in_words(path: Path) -> str:
     owner = read_owner(path)
     return f" (process {owner.pid} on {visible(owner.host)})" if owner else ""
 
 
-_held: weakref.WeakSet[RunLock] = weakref.WeakSet()
+_held_locks: weakref.WeakSet[RunLock] = weakref.WeakSet()
 
 
 def _forget_after_fork() -> None:
     """Closes the lock in a forked child (a data loader's worker), which would keep it after its parent has exited."""
-    for lock in list(_held):
+    for lock in list(_held_locks):
         with contextlib.suppress(OSError):
             lock.hand_over()
 

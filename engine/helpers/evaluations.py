@@ -31,7 +31,9 @@ class EvaluationRequest(Struct, frozen=True, kw_only=True):
     data_of: str = ""
     """The model whose data is asked; empty for the model itself."""
     settings: tuple[str, ...] = ()
+    """Other settings of the data, as `key=value`."""
     limit: int | None = None
+    """Only so many questions are asked, the first ones; None for all."""
 
 
 class EvaluationReply(Reply, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ OnPart = Callable[[str, int, float], object]
 
 def export(
     run: RunFolder,
-    form: str,
+    file_format: str,
     out: Path,
     *,
     only: Sequence[str] = (),
@@ -38,7 +38,7 @@ def export(
 
     Args:
         run: The run, live or not.
-        form: One of `FORMS`.
+        file_format: One of `FORMATS`.
         out: The folder to make.
         only: Names of the tables to write; empty for all.
         batches: The first and the last PPO batch whose rows are written; None for all.
@@ -50,31 +50,32 @@ def export(
     Raises:
         LooptopError: The folder exists already or cannot be written, or there is no such table or batch.
     """
-    if form == "tensorboard" and (only or batches):
+    if file_format == "tensorboard" and (only or batches):
         raise LooptopError(
             "TensorBoard's files always hold all scalars and events; to choose tables or batches, use another format"
         )
     if out.exists():
         raise LooptopError(f"{visible(out)} exists already; name another folder with --out, or move it away")
-    draft = out.with_name(f".{out.name}-{secrets.token_hex(4)}")
+    draft_folder = out.with_name(f".{out.name}-{secrets.token_hex(4)}")
     try:
-        draft.mkdir(parents=True, mode=0o700)
+        draft_folder.mkdir(parents=True, mode=0o700)
         journal = Journal(run.db)
-        if form == "tensorboard":
-            _tensorboard(journal, draft, on_part)
+        if file_format == "tensorboard":
+            _write_tensorboard(journal, draft_folder, on_part)
         else:
-            tables = _chosen(tables_of(journal, batches), only)
-            for number, table in enumerate(tables):
-                FORMS[form](_with_progress(table, number, len(tables), on_part), draft / f"{table.name}.{form}")
-        draft.rename(out)
+            tables = _choose_tables(tables_of(journal, batches), only)
+            for index, table in enumerate(tables):
+                path = draft_folder / f"{table.name}.{file_format}"
+                WRITERS[file_format](_with_progress(table, index, len(tables), on_part), path)
+        draft_folder.rename(out)
     except OSError as error:
         raise LooptopError(f"cannot write to {visible(out)}: {error.strerror}") from None
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(draft_folder, ignore_errors=True)
     return sorted(path for path in out.iterdir() if path.is_file())
 
 
-def _chosen(tables: list[Table], only: Sequence[str]) -> list[Table]:
+def _choose_tables(tables: list[Table], only: Sequence[str]) -> list[Table]:
     names = [table.name for table in tables]
     for name in only:
         if name not in names:
@@ -82,7 +83,7 @@ def _chosen(tables: list[Table], only: Sequence[str]) -> list[Table]:
     return [table for table in tables if not only or table.name in only]
 
 
-def _with_progress(table: Table, number: int, of: int, on_part: OnPart | None) -> Table:
+def _with_progress(table: Table, index: int, count: int, on_part: OnPart | None) -> Table:
     """The same table, which calls `on_part` as its pages are read."""
     if on_part is None:
         return table
@@ -91,13 +92,13 @@ def _with_progress(table: Table, number: int, of: int, on_part: OnPart | None) -
         rows = 0
         for part, page in enumerate(table.pages()):
             rows += len(page)
-            on_part(table.name, rows, (number + min(1.0, (part + 1) / max(1, table.parts))) / of)
+            on_part(table.name, rows, (index + min(1.0, (part + 1) / max(1, table.parts))) / count)
             yield page
 
     return replace(table, pages=pages)
 
 
-def _csv(table: Table, path: Path) -> None:
+def _write_csv(table: Table, path: Path) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(table.columns)
@@ -105,15 +106,16 @@ def _csv(table: Table, path: Path) -> None:
             writer.writerows(page)
 
 
-def _jsonl(table: Table, path: Path) -> None:
+def _write_jsonl(table: Table, path: Path) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
         for page in table.pages():
             for row in page:
-                file.write(json.dumps({key: _finite(value) for key, value in zip(table.columns, row, strict=True)}))
+                cells = zip(table.columns, row, strict=True)
+                file.write(json.dumps({name: _finite_or_none(value) for name, value in cells}))
                 file.write("\n")
 
 
-def _parquet(table: Table, path: Path) -> None:
+def _write_parquet(table: Table, path: Path) -> None:
     import pyarrow as arrow
     from pyarrow import parquet
 
@@ -126,7 +128,7 @@ def _parquet(table: Table, path: Path) -> None:
             writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
 
 
-def _tensorboard(journal: Journal, folder: Path, on_part: OnPart | None) -> None:
+def _write_tensorboard(journal: Journal, folder: Path, on_part: OnPart | None) -> None:
     from looptop.engine.interchange.tensorboard import EventWriter
 
     began = min((change.time for change in journal.states() if is_time(change.time)), default=time.time())
@@ -149,12 +151,16 @@ def _tensorboard(journal: Journal, folder: Path, on_part: OnPart | None) -> None
         writer.close()
 
 
-def _finite(value: Any) -> Any:
+def _finite_or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-FORMS: dict[str, Callable[[Table, Path], None]] = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}
+WRITERS: dict[str, Callable[[Table, Path], None]] = {
+    "csv": _write_csv,
+    "jsonl": _write_jsonl,
+    "parquet": _write_parquet,
+}
 """By format: the function that writes one table into one file."""
 
-NAMES = (*FORMS, "tensorboard")
+FORMATS = (*WRITERS, "tensorboard")
 """All formats."""

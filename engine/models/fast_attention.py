@@ -20,8 +20,8 @@ def causal_mask(query: Tensor, key: Tensor) -> Tensor:
         query: `[batch, heads, query tokens, size of a head]`; the last query token is at the last key's position.
         key: `[batch, heads, key tokens, size of a head]`.
     """
-    tokens, before = query.shape[2], key.shape[2] - query.shape[2]
-    return torch.ones(tokens, key.shape[2], dtype=torch.bool, device=query.device).triu(before + 1)
+    tokens, past_tokens = query.shape[2], key.shape[2] - query.shape[2]
+    return torch.ones(tokens, key.shape[2], dtype=torch.bool, device=query.device).triu(past_tokens + 1)
 
 
 def attention_weights(

@@ -1,4 +1,4 @@
-"""Loads pretrained weights, completely or not at all, and always in fp32.
+"""Loads pretrained models, completely or not at all and always in fp32, and their tokenizers and configurations.
 
 Weights are fp32 because small steps vanish in bf16; autocast computes in the chosen precision. Everything that looptop
 loads with a `from_pretrained` is loaded here, tokenizers and configurations as well, so that a model's own code is
@@ -27,10 +27,10 @@ from looptop.engine.models.folder_check import check_model_files, holds_weights
 from looptop.engine.text import counted, visible
 
 
-def load_whole(
+def load_complete_model(
     load: Callable[..., Any],
     source: str | PathLike[str],
-    new: Callable[[str], bool] = lambda name: False,
+    may_be_new: Callable[[str], bool] = lambda name: False,
     **options: Any,
 ) -> Any:
     """Loads a model with `from_pretrained`, and refuses it if weights are missing.
@@ -38,7 +38,8 @@ def load_whole(
     Args:
         load: The `from_pretrained` of a class.
         source: Hub name or local folder.
-        new: Whether the folder may lack the weight of this name, or hold it in another shape; it is then initialised.
+        may_be_new: Whether the folder may lack the weight of this name, or hold it in another shape; it is then
+            initialised.
         **options: Passed on.
 
     Raises:
@@ -59,12 +60,12 @@ def load_whole(
             use_safetensors=True,  # never opens a pickle, not from the hub either
             **{"dtype": torch.float32} | options,
         )
-    absent = [*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])]
-    lacking = sorted(name for name in absent if not new(name))
-    if lacking:
+    missing = [*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])]
+    refused = sorted(name for name in missing if not may_be_new(name))
+    if refused:
         raise LooptopError(
-            f"the model in {visible(source)} is not complete: {counted(len(lacking), 'tensor')} missing or of another"
-            f" shape, first {visible(lacking[0])}"
+            f"the model in {visible(source)} is not complete: {counted(len(refused), 'tensor')} missing or of another"
+            f" shape, first {visible(refused[0])}"
         )
     return model
 
@@ -109,7 +110,7 @@ def load_part(load: Callable[..., Any], source: str | PathLike[str], what: str, 
     """
     check_model_files(source)
     part = _load(load, source, what, **options)
-    if isinstance(part, PreTrainedTokenizerBase) and not _has_words(part):
+    if isinstance(part, PreTrainedTokenizerBase) and not _has_vocabulary(part):
         raise LooptopError(
             f"{what} {visible(source)} has no vocabulary: its tokenizer.json, or the vocabulary file in its place, is"
             " missing; download or save the model again"
@@ -117,7 +118,7 @@ def load_part(load: Callable[..., Any], source: str | PathLike[str], what: str, 
     return part
 
 
-def _has_words(tokenizer: PreTrainedTokenizerBase) -> bool:
+def _has_vocabulary(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether a tokenizer has more than special tokens; without a vocabulary, transformers makes an empty one."""
     return bool(set(tokenizer.get_vocab()) - set(tokenizer.get_added_vocab()) - set(tokenizer.all_special_tokens))
 

@@ -144,7 +144,7 @@ class RecordedBatch:
         for row, ids in enumerate(self.progress.rollout.responses.ids):
             counts = self.mask[row, : len(ids)].astype(np.uint8).tobytes()
             numbers = stacked[:, row, : len(ids)].tobytes()
-            blobs.append((row, tables.pack(np.asarray(ids, dtype="<i4").tobytes(), counts, [numbers])))
+            blobs.append((row, tables.pack_tokens(np.asarray(ids, dtype="<i4").tobytes(), counts, [numbers])))
         return blobs
 
 

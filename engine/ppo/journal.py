@@ -70,13 +70,13 @@ def write_samples(journal: JournalWriter, step: int, samples: Iterable[SampleRec
                 sample.ended,
                 sample.query_cut,
                 sample.length,
-                _numbers(sample.scores),
+                _numbers_as_json(sample.scores),
                 sample.reward,
                 sample.kl,
                 sample.advantage,
                 sample.entropy,
                 sample.ratio,
-                _numbers(sample.quality),
+                _numbers_as_json(sample.quality),
             )
             for sample in samples
         ],
@@ -84,7 +84,7 @@ def write_samples(journal: JournalWriter, step: int, samples: Iterable[SampleRec
 
 
 def write_tokens(journal: JournalWriter, step: int, tables: Iterable[tuple[int, bytes]]) -> None:
-    """Writes responses' tokens: row and blob of each (`pack`)."""
+    """Writes responses' tokens: row and blob of each (`pack_tokens`)."""
     journal.rows(_TOKENS, [(_token_key(step, row), blob) for row, blob in tables])
 
 
@@ -103,7 +103,7 @@ def write_judgement(
         journal.rows(_JUDGEMENT, [(step, row, kind, value, time.time(), by)])
 
 
-def pack(ids: bytes, counts: bytes, columns: Sequence[bytes]) -> bytes:
+def pack_tokens(ids: bytes, counts: bytes, columns: Sequence[bytes]) -> bytes:
     """One response's tokens as the journal keeps them.
 
     Args:
@@ -197,9 +197,11 @@ class PpoJournal(Journal):
             row_of_tokens = read("SELECT tokens FROM ppo_tokens WHERE place = ?", (_token_key(step, row),)).fetchone()
             if row_of_tokens is None or not isinstance(row_of_tokens[0], bytes):
                 return None
-            ids, counts, columns = _unpack(row_of_tokens[0])
-            marks = ", ".join("?" * len(set(ids)))
-            texts = dict(read(f"SELECT id, text FROM ppo_pieces WHERE id IN ({marks})", list(set(ids))).fetchall())
+            ids, counts, columns = _unpack_tokens(row_of_tokens[0])
+            placeholders = ", ".join("?" * len(set(ids)))
+            texts = dict(
+                read(f"SELECT id, text FROM ppo_pieces WHERE id IN ({placeholders})", list(set(ids))).fetchall()
+            )
         return TokenTable(ids, [decode.text(texts.get(number, f"<{number}>")) for number in ids], counts, columns)
 
     def judgements(self, step: int | None = None) -> list[Judgement]:
@@ -224,7 +226,7 @@ def _token_key(step: int, row: int) -> int:
     return step * TOKEN_KEY_STRIDE + row
 
 
-def _numbers(values: Mapping[str, float]) -> str:
+def _numbers_as_json(values: Mapping[str, float]) -> str:
     # JSON has no NaN; it is written as null.
     return encode_json({name: None if math.isnan(x) else x for name, x in values.items()}).decode()
 
@@ -274,17 +276,17 @@ def _sample(row: Sequence[Any]) -> SampleRecord:
     )
 
 
-def _unpack(blob: bytes) -> tuple[list[int], list[bool], dict[str, list[float]]]:
-    size = 4 + 1 + 4 * len(TOKEN_COLUMNS)
-    count = len(blob) // size
-    ids = _array("i", blob[: 4 * count])
+def _unpack_tokens(blob: bytes) -> tuple[list[int], list[bool], dict[str, list[float]]]:
+    bytes_per_token = 4 + 1 + 4 * len(TOKEN_COLUMNS)
+    count = len(blob) // bytes_per_token
+    ids = _values("i", blob[: 4 * count])
     counts = [bool(byte) for byte in blob[4 * count : 5 * count]]
-    numbers = _array("f", blob[5 * count : size * count])
+    numbers = _values("f", blob[5 * count : bytes_per_token * count])
     columns = {name: numbers[at * count : (at + 1) * count] for at, name in enumerate(TOKEN_COLUMNS)}
     return [int(number) for number in ids], counts, columns
 
 
-def _array(kind: str, data: bytes) -> list[Any]:
+def _values(kind: str, data: bytes) -> list[Any]:
     values = array(kind)
     values.frombytes(data)
     if sys.byteorder == "big":

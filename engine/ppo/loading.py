@@ -19,7 +19,7 @@ from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.damage import damage_of
 from looptop.engine.models.folder_check import check_model_files
 from looptop.engine.models.names import adapted_from, resolve, resolve_adapters
-from looptop.engine.models.weights import load_part, load_whole
+from looptop.engine.models.weights import load_complete_model, load_part
 from looptop.engine.ppo.fast_t5 import use_fast_kernels
 from looptop.engine.ppo.policy import POLICIES, Policy, T5Policy
 from looptop.engine.ppo.reference import AdapterOff, Frozen, inner
@@ -57,8 +57,11 @@ def load_policy(
             f"'{visible(source)}' is of type '{visible(config.model_type)}';"
             f" a policy must be one of: {', '.join(sorted(POLICIES))}"
         )
-    policy: Policy = load_whole(
-        POLICIES[config.model_type].from_pretrained, source, new=lambda name: name.startswith("v_head."), **options
+    policy: Policy = load_complete_model(
+        POLICIES[config.model_type].from_pretrained,
+        source,
+        may_be_new=lambda name: name.startswith("v_head."),
+        **options,
     )
     policy.to(device)  # type: ignore[arg-type]  # transformers' decorator hides the signature
     if kernels == "fast" and isinstance(policy, T5Policy) and torch.device(device).type == "cpu":

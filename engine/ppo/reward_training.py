@@ -29,7 +29,7 @@ from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.memory import check_fit
 from looptop.engine.models.names import resolve
-from looptop.engine.models.weights import is_pooler, load_part, load_whole
+from looptop.engine.models.weights import is_pooler, load_complete_model, load_part
 from looptop.engine.ppo.fp16 import t5_among
 from looptop.engine.ppo.model_sizes import reward_sizes
 from looptop.engine.ppo.preferences import Pair, load_pairs
@@ -138,10 +138,10 @@ def load_classifier(name: str) -> tuple[Any, Any]:
     """
     try:
         source = resolve(name)
-        model = load_whole(
+        model = load_complete_model(
             AutoModelForSequenceClassification.from_pretrained,
             source,
-            new=_is_new_weight,
+            may_be_new=_is_new_weight,
             num_labels=1,
             id2label={0: "LABEL_0"},
             label2id={"LABEL_0": 0},

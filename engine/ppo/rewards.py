@@ -20,7 +20,7 @@ from looptop.engine.config.types import Precision
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.names import resolve
 from looptop.engine.models.uses import index_of_label
-from looptop.engine.models.weights import load_part, load_whole
+from looptop.engine.models.weights import load_complete_model, load_part
 from looptop.engine.ppo.data import Quality
 from looptop.engine.ppo.fp16 import T5_TYPES
 from looptop.engine.ppo.reward_function import Function, checked
@@ -152,7 +152,7 @@ class Classifier:
         """
         try:
             source = resolve(part.model)
-            model = load_whole(AutoModelForSequenceClassification.from_pretrained, source)
+            model = load_complete_model(AutoModelForSequenceClassification.from_pretrained, source)
             tokenizer = load_part(AutoTokenizer.from_pretrained, source, "the tokenizer in")
         except (OSError, ValueError) as error:
             raise LooptopError(

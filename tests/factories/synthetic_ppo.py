@@ -282,7 +282,7 @@ class Maker:
             for row, response in enumerate(words):
                 ids = np.array([self.pieces[word] for word in response], dtype="<i4").tobytes()
                 counts = np.ones(len(response), dtype=np.uint8).tobytes()
-                blobs.append((row, tables.pack(ids, counts, [stacked[:, row, : len(response)].tobytes()])))
+                blobs.append((row, tables.pack_tokens(ids, counts, [stacked[:, row, : len(response)].tobytes()])))
             tables.write_tokens(writer, step, blobs)
 
 

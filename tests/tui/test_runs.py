@@ -125,7 +125,7 @@ async def test_all_runs_are_listed_with_what_is_known_of_them(answers: QuickAnsw
     write_about(make(1.0, RunState.FAILED).path, title="my [b]title", note="and\x1b[2J a note")
     make(2.0, None)
     away = make(3.0, None)
-    record = lock_module._Record("elsewhere", 1, time.time())
+    record = lock_module._LockFile("elsewhere", 1, time.time())
     away.lock.write_bytes(msgspec.json.encode(record))
     app = app_of(answers)
     async with app.run_test(size=(160, 48)) as pilot:

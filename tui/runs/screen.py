@@ -284,27 +284,27 @@ class RunsScreen(MainScreen):
 
     def action_export(self) -> None:
         """Asks for the format, and exports into the folder where the app was started."""
-        from looptop.engine.interchange.export import NAMES
+        from looptop.engine.interchange.export import FORMATS
         from looptop.tui.screens.picker import Choice, Picker
 
         run = self._run()
         if run is None:
             return
-        choices = [Choice(name, safe(name)) for name in NAMES]
+        choices = [Choice(name, safe(name)) for name in FORMATS]
 
-        def chosen(form: str | None) -> None:
-            if form is not None:
-                work(self, self._export(run.id, form), "export")
+        def chosen(file_format: str | None) -> None:
+            if file_format is not None:
+                work(self, self._export(run.id, file_format), "export")
 
         self.app.push_screen(Picker(f"Export {run.id} as", choices, ""), chosen)
 
-    async def _export(self, run_id: str, form: str) -> None:
+    async def _export(self, run_id: str, file_format: str) -> None:
         from looptop.engine.interchange.export import export
 
-        out = Path.cwd() / f"{run_id}-{form}"
+        out = Path.cwd() / f"{run_id}-{file_format}"
         self.show_status(f"exporting {run_id}…", "$text-primary")
         try:
-            files = await in_thread(lambda: export(RunFolder.find(run_id), form, out))
+            files = await in_thread(lambda: export(RunFolder.find(run_id), file_format, out))
         except LooptopError as error:
             self.services.show_notice(error, "error")
             return

@@ -21,7 +21,7 @@ from transformers.utils.generic import ModelOutput
 
 from looptop.engine.config.vqa import Fusion
 from looptop.engine.errors import LooptopError, error_text
-from looptop.engine.models.weights import is_pooler, load_part, load_whole
+from looptop.engine.models.weights import is_pooler, load_complete_model, load_part
 from looptop.engine.text import visible
 from looptop.engine.vqa.model.configuration import VqaConfig, frozen_parts, is_cross_attention
 from looptop.engine.vqa.model.processing import IGNORED
@@ -136,8 +136,8 @@ class VqaModel(PreTrainedModel):
             LooptopError: A part's weights are damaged or incomplete, or its family cannot be used as this part.
             OSError: A part is neither on disk nor on the hub.
         """
-        text = load_whole(AutoModel.from_pretrained, text_encoder, new=is_pooler, **load)
-        image = load_whole(AutoModel.from_pretrained, image_encoder, new=is_pooler, **load)
+        text = load_complete_model(AutoModel.from_pretrained, text_encoder, may_be_new=is_pooler, **load)
+        image = load_complete_model(AutoModel.from_pretrained, image_encoder, may_be_new=is_pooler, **load)
         decoder_config = load_part(
             AutoConfig.from_pretrained,
             decoder,
@@ -151,8 +151,8 @@ class VqaModel(PreTrainedModel):
             )
         decoder_config.add_cross_attention = True
         decoder_config.is_decoder = True
-        answerer = load_whole(
-            AutoModelForCausalLM.from_pretrained, decoder, new=is_cross_attention, config=decoder_config, **load
+        answerer = load_complete_model(
+            AutoModelForCausalLM.from_pretrained, decoder, may_be_new=is_cross_attention, config=decoder_config, **load
         )
         if not any(is_cross_attention(name) for name, _ in answerer.named_parameters()):
             raise LooptopError(
@@ -377,7 +377,7 @@ def load_model(folder: Path) -> VqaModel:
         LooptopError: Weights are missing or damaged.
     """
     try:
-        model: VqaModel = load_whole(VqaModel.from_pretrained, folder, local_files_only=True)
+        model: VqaModel = load_complete_model(VqaModel.from_pretrained, folder, local_files_only=True)
     except OSError as error:
         raise LooptopError(f"the model in {visible(folder)} cannot be loaded: {error_text(error)}") from error
     return model

@@ -157,7 +157,7 @@ def test_show_explains_why_a_run_counts_as_live(capsys: Capture) -> None:
         assert f"live: process {os.getpid()} on this machine holds its lock" in capsys.readouterr().out
     assert main(["show", "vqa-1"]) == 0
     assert "not live: no process on this machine holds its lock" in capsys.readouterr().out
-    record = lock_module._Record("far\x1baway", 12, time.time())
+    record = lock_module._LockFile("far\x1baway", 12, time.time())
     folder.lock.write_bytes(msgspec.json.encode(record))
     assert main(["show", "vqa-1"]) == 0
     assert "live: its heartbeat on far␛away was 0 s ago" in capsys.readouterr().out

@@ -24,7 +24,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.helpers.answer_server import Server
 from looptop.engine.helpers.answers import AskReply
 from looptop.engine.journal.records import RunState
-from looptop.engine.models.weights import load_whole
+from looptop.engine.models.weights import load_complete_model
 from looptop.engine.ppo import step as ppo_step
 from looptop.engine.ppo.reward_training import RewardModelTrainer
 from looptop.engine.ppo.step import PpoStep
@@ -102,7 +102,7 @@ def test_other_errors_are_not_recognised(error: BaseException) -> None:
 
 def test_out_of_memory_while_weights_are_read_is_no_damaged_folder() -> None:
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
-        load_whole(allocate, "a model")
+        load_complete_model(allocate, "a model")
 
 
 # Runs ---------------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from looptop.engine.interchange.importing import import_folder
 from looptop.engine.journal.completions import Completion, write_completions
 from looptop.engine.journal.reader import AnswerSample, Journal, JournalWriter
 from looptop.engine.ppo.journal import (
-    pack,
+    pack_tokens,
     write_batch,
     write_judgement,
     write_pieces,
@@ -136,7 +136,7 @@ def test_nothing_is_overwritten_and_nothing_half_is_left(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setitem(__import__("looptop.engine.interchange.export", fromlist=["FORMS"]).FORMS, "csv", full)
+    monkeypatch.setitem(__import__("looptop.engine.interchange.export", fromlist=["WRITERS"]).WRITERS, "csv", full)
     assert main(["export", "vqa-1", "--to", "csv", "--out", str(tmp_path / "new")]) == 2
     assert "No space left" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
@@ -207,7 +207,7 @@ def test_a_ppo_runs_batches_samples_and_tokens_are_written_whole(tmp_path: Path,
             for row in (0, 1)
         ]
         write_samples(writer, step, rows)
-        blob = pack(np.array([3, 4], dtype="<i4").tobytes(), b"\x01\x01", columns)
+        blob = pack_tokens(np.array([3, 4], dtype="<i4").tobytes(), b"\x01\x01", columns)
         write_tokens(writer, step, [(row, blob) for row in (0, 1)])
         writer.metrics(step, {"objective/kl": 0.25 * step})
     write_pieces(writer, {3: " the", 4: "line\nfeed"})

@@ -293,5 +293,5 @@ def test_models_are_loaded_in_one_module_only() -> None:
                 value = keywords.get("trust_remote_code")
                 assert isinstance(value, ast.Constant) and value.value is False, f"{path}:{node.lineno}"
             if called.attr == "from_pretrained" and getattr(called.value, "id", "") not in own:
-                # `load_part` and `load_whole` pass the word on.
+                # `load_part` and `load_complete_model` pass the word on.
                 assert any(part.arg is None for part in node.keywords), f"{path}:{node.lineno}"

@@ -17,7 +17,7 @@ from looptop.engine import config
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.names import resolve
-from looptop.engine.models.weights import is_pooler, load_whole
+from looptop.engine.models.weights import is_pooler, load_complete_model
 from looptop.engine.ppo.loading import load_policy
 from looptop.engine.ppo.reward_training import load_classifier
 from looptop.engine.ppo.rewards import Classifier
@@ -142,4 +142,4 @@ def test_what_is_new_may_be_missing(tmp_path: Path) -> None:
     ViTModel(ViTConfig(image_size=16, patch_size=8, **size), add_pooling_layer=False).save_pretrained(tmp_path / "vit")
     BertModel(BertConfig(vocab_size=8, **size), add_pooling_layer=False).save_pretrained(tmp_path / "bert")
     for name in ("vit", "bert"):
-        load_whole(AutoModel.from_pretrained, tmp_path / name, new=is_pooler)
+        load_complete_model(AutoModel.from_pretrained, tmp_path / name, may_be_new=is_pooler)

@@ -11,7 +11,7 @@ import pytest
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.journal import (
     PpoJournal,
-    pack,
+    pack_tokens,
     write_batch,
     write_judgement,
     write_pieces,
@@ -32,7 +32,7 @@ def blob(count: int, value: float) -> bytes:
     ids = np.arange(count, dtype="<i4").tobytes()
     counts = np.array([1] * (count - 1) + [0], dtype=np.uint8).tobytes()
     columns = [np.full(count, value + at, dtype="<f4").tobytes() for at in range(len(TOKEN_COLUMNS))]
-    return pack(ids, counts, columns)
+    return pack_tokens(ids, counts, columns)
 
 
 @pytest.fixture

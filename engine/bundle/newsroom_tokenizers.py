@@ -22,7 +22,7 @@ PREFIX = "summarize: "
 ARTICLE_LENGTH, SUMMARY_LENGTH = 256, 64
 """The greatest number of tokens of an article and of a summary; longer ones are cut."""
 
-_SAMPLE = 2000
+_ARTICLES = 2000
 """The number of articles whose words are collected; each sentence form occurs in many of them."""
 _WORD_SCORE, _CHARACTER_SCORE = -1.0, -10.0
 
@@ -32,7 +32,7 @@ def vocabulary() -> list[str]:
     """Every word and number of the newsroom, sorted."""
     numbers = [*words.AMOUNTS, *words.COUNTS, *words.PERCENTAGES, *map(str, (*words.DAYS_OF_MONTH, *words.YEARS))]
     texts, newsroom, rng = [PREFIX, *numbers], Newsroom(0), Random(0)
-    for article in map(newsroom.article, range(_SAMPLE)):
+    for article in map(newsroom.article, range(_ARTICLES)):
         texts += [article.text, *(write_sentence(article.facts, article.event, rng, tone) for tone in words.TONES)]
     return sorted(set(re.findall(r"[A-Za-z]+|\d+\.\d+|\d+", " ".join(texts))))
 
@@ -44,9 +44,9 @@ def article_tokenizer() -> T5Tokenizer:
 
 def summary_tokenizer() -> PreTrainedTokenizerFast:
     """The classifiers' tokenizer, as RoBERTa's: `<s>` 0, padding 1, `</s>` 2, and `<s> text </s>`."""
-    splits = article_tokenizer().backend_tokenizer
+    backend = article_tokenizer().backend_tokenizer
     tokenizer = Tokenizer(Unigram(_pieces("<s>", "<pad>", "</s>", "<unk>"), unk_id=3))
-    tokenizer.pre_tokenizer, tokenizer.decoder = splits.pre_tokenizer, splits.decoder
+    tokenizer.pre_tokenizer, tokenizer.decoder = backend.pre_tokenizer, backend.decoder
     tokenizer.post_processor = RobertaProcessing(("</s>", 2), ("<s>", 0), trim_offsets=False, add_prefix_space=False)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -62,7 +62,11 @@ def summary_tokenizer() -> PreTrainedTokenizerFast:
 
 def _pieces(*special: str) -> list[tuple[str, float]]:
     """Pieces with their log-probabilities; `▁` marks the beginning of a word."""
-    whole = [f"▁{word}" for word in vocabulary()]
-    alone = ["▁", *(chr(code) for code in range(0x21, 0x7F))]
-    scores = dict.fromkeys(special, 0.0) | dict.fromkeys(whole, _WORD_SCORE) | dict.fromkeys(alone, _CHARACTER_SCORE)
+    word_pieces = [f"▁{word}" for word in vocabulary()]
+    character_pieces = ["▁", *(chr(code) for code in range(0x21, 0x7F))]
+    scores = (
+        dict.fromkeys(special, 0.0)
+        | dict.fromkeys(word_pieces, _WORD_SCORE)
+        | dict.fromkeys(character_pieces, _CHARACTER_SCORE)
+    )
     return list(scores.items())
