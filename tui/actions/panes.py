@@ -163,7 +163,7 @@ PANES = {
         " training.",
     ),
     # PPO
-    "prompt": Pane("The input line", "Type the number of a batch or a sample to go to, a filter, or a reward."),
+    "input-line": Pane("The input line", "Type the number of a batch or a sample to go to, a filter, or a reward."),
     "ppo-charts": Pane(
         "The charts of a PPO run",
         "Each title has the values of the batch under the cursor. In a good run, reward rises while KL stays near its"
