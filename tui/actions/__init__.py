@@ -120,7 +120,7 @@ def bindings(*contexts: str) -> list[Binding]:
             action.name,
             action.label,
             show=action.footer,
-            key_display=action.key_text,
+            key_display=action.displayed_keys,
             priority=action.always,
             tooltip=action.help,
         )

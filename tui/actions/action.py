@@ -25,15 +25,15 @@ class Action:
     """Whether the key acts before the widget that has the focus sees it."""
     changes: bool = False
     """Whether it changes a run or starts one; an app that was opened with `--readonly` refuses it."""
-    shown: str = ""
-    """How the keys are displayed; if empty, made from `keys`."""
+    key_text: str = ""
+    """The keys as the screen shows them, such as `← →`; if empty, `displayed_keys` makes it from `keys`."""
 
     @property
-    def key_text(self) -> str:
-        """The keys as a person would write them."""
+    def displayed_keys(self) -> str:
+        """The keys as the screen shows them."""
         names = {"escape": "esc", "slash": "/", "question_mark": "?", "full_stop": ".", "ctrl+s": "^s"}
-        return self.shown or " ".join(names.get(key, key) for key in self.keys.split(","))
+        return self.key_text or " ".join(names.get(key, key) for key in self.keys.split(","))
 
 
-HELP = Action("app.help", "question_mark,f1", "help", "Explain this pane, and show its keys.", shown="?")
+HELP = Action("app.help", "question_mark,f1", "help", "Explain this pane, and show its keys.", key_text="?")
 """The key of the help in an overlay, where the app's own keys do not work."""

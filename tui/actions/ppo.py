@@ -26,7 +26,7 @@ PPO_ACTIONS = {
             "Choose the previous chart.",
             footer=False,
             palette=True,
-            shown="[",
+            key_text="[",
         ),
         Action(
             "chart('next')",
@@ -35,7 +35,7 @@ PPO_ACTIONS = {
             "Choose the next chart.",
             footer=False,
             palette=True,
-            shown="]",
+            key_text="]",
         ),
         Action(
             "chart('smoothing')", "w", "smoothing", "Smooth the curves more, or not at all.", footer=False, palette=True
@@ -43,14 +43,14 @@ PPO_ACTIONS = {
     ),
     "ppo-batch": (
         Action("open", "enter", "open", "Open the sample under the cursor."),
-        Action("filter", "slash", "filter", 'Filter samples: reward<0 kl>5 "council".', palette=True, shown="/"),
+        Action("filter", "slash", "filter", 'Filter samples: reward<0 kl>5 "council".', palette=True, key_text="/"),
         Action(
             "sort(False)",
             "left_square_bracket",
             "sort",
             "Sort by the column under the column cursor, the smallest first.",
             palette=True,
-            shown="[ ]",
+            key_text="[ ]",
         ),
         Action(
             "sort(True)",
@@ -59,7 +59,7 @@ PPO_ACTIONS = {
             "Sort by that column, the largest first.",
             footer=False,
             palette=True,
-            shown="]",
+            key_text="]",
         ),
         Action(
             "best",
@@ -121,14 +121,16 @@ PPO_ACTIONS = {
             palette=True,
             changes=True,
         ),
-        Action("rate(1)", "plus", "rate", "Raise the sample's rating by one.", palette=True, shown="+ -", changes=True),
+        Action(
+            "rate(1)", "plus", "rate", "Raise the sample's rating by one.", palette=True, key_text="+ -", changes=True
+        ),
         Action(
             "rate(-1)",
             "minus",
             "rate",
             "Lower the sample's rating by one; at 0 the rating is removed.",
             footer=False,
-            shown="-",
+            key_text="-",
             changes=True,
         ),
         Action("breakpoints", "b", "break", "List breakpoints, add one, remove one.", palette=True),
@@ -157,9 +159,9 @@ PPO_ACTIONS = {
         Action("new", "N", "new run", "Fill in the form of a new PPO run.", palette=True, changes=True),
     ),
     "breakpoints": (
-        Action("remove", "delete,x", "remove", "Remove the breakpoint under the cursor.", shown="x"),
-        Action("list", "down", "list", "Go from the field to the list.", shown="↓"),
+        Action("remove", "delete,x", "remove", "Remove the breakpoint under the cursor.", key_text="x"),
+        Action("list", "down", "list", "Go from the field to the list.", key_text="↓"),
         Action("close_overlay", "escape", "close", "Close the breakpoints.", always=True),
     ),
-    "health": (Action("close_overlay", "escape,i,q", "close", "Close the health marks.", shown="esc"), HELP),
+    "health": (Action("close_overlay", "escape,i,q", "close", "Close the health marks.", key_text="esc"), HELP),
 }

@@ -14,14 +14,16 @@ RUN_ACTIONS = {
         Action("open", "o", "open run", "Choose a run to watch: live, finished or interrupted.", palette=True),
     ),
     "form": (
-        Action("start", "ctrl+s", "start", "Check the form and start the run.", palette=True, shown="^s", changes=True),
+        Action(
+            "start", "ctrl+s", "start", "Check the form and start the run.", palette=True, key_text="^s", changes=True
+        ),
         Action(
             "search",
             "slash",
             "search",
             "Search the settings by words in their names and descriptions.",
             palette=True,
-            shown="/",
+            key_text="/",
         ),
         Action(
             "pane",
@@ -36,23 +38,25 @@ RUN_ACTIONS = {
             "editor",
             "Open the configuration in your editor (VISUAL, EDITOR).",
             palette=True,
-            shown="^e",
+            key_text="^e",
         ),
     ),
     "settings": (
-        Action("choose", "enter", "change", "Type the setting's value, or choose its next option.", shown="⏎"),
-        Action("step_option(1)", "right,space", "choose", "Choose the setting's next option.", shown="← →"),
-        Action("step_option(-1)", "left", "choose", "Choose the setting's previous option.", footer=False, shown="←"),
-        Action("reset", "backspace,delete", "reset", "Reset the setting to the preset's value.", shown="⌫"),
+        Action("choose", "enter", "change", "Type the setting's value, or choose its next option.", key_text="⏎"),
+        Action("step_option(1)", "right,space", "choose", "Choose the setting's next option.", key_text="← →"),
+        Action(
+            "step_option(-1)", "left", "choose", "Choose the setting's previous option.", footer=False, key_text="←"
+        ),
+        Action("reset", "backspace,delete", "reset", "Reset the setting to the preset's value.", key_text="⌫"),
     ),
     "value": (
-        Action("leave_field(0)", "enter,escape", "keep", "Keep what was typed, and leave the field.", shown="⏎"),
-        Action("leave_field(-1)", "up", "other setting", "Keep it, and go to the setting above.", shown="↑↓"),
-        Action("leave_field(1)", "down", "below", "Keep it, and go to the setting below.", footer=False, shown="↓"),
+        Action("leave_field(0)", "enter,escape", "keep", "Keep what was typed, and leave the field.", key_text="⏎"),
+        Action("leave_field(-1)", "up", "other setting", "Keep it, and go to the setting above.", key_text="↑↓"),
+        Action("leave_field(1)", "down", "below", "Keep it, and go to the setting below.", footer=False, key_text="↓"),
     ),
     "run": (
         run_control("pause", "space"),
-        run_control("step", "full_stop", footer=False, shown="."),
+        run_control("step", "full_stop", footer=False, key_text="."),
         run_control("checkpoint", "c"),
         run_control("stop", "x"),
         run_control(
@@ -72,7 +76,7 @@ RUN_ACTIONS = {
             "Show the sample answers of the previous evaluation.",
             footer=False,
             palette=True,
-            shown="[",
+            key_text="[",
         ),
         Action(
             "command('later')",
@@ -81,7 +85,7 @@ RUN_ACTIONS = {
             "Show the sample answers of the next evaluation.",
             footer=False,
             palette=True,
-            shown="]",
+            key_text="]",
         ),
         Action(
             "command('timeline')",
@@ -92,7 +96,7 @@ RUN_ACTIONS = {
             palette=True,
         ),
         run_control("log", "l"),
-        run_control("events", "enter,L", footer=False, shown="L"),
+        run_control("events", "enter,L", footer=False, key_text="L"),
         Action("command('charts')", "m", "metrics", "Show all metrics as charts that can be zoomed.", palette=True),
         Action(
             "command('evaluation')",
@@ -117,7 +121,7 @@ RUN_ACTIONS = {
             "filter",
             'Filter: kind:vqa state:running,paused loss<0.5 took>1h -"a word".',
             palette=True,
-            shown="/",
+            key_text="/",
         ),
         Action(
             "charts",
@@ -165,7 +169,7 @@ RUN_ACTIONS = {
             "delete",
             "Delete the run, or the selected ones, with all files; asks first.",
             palette=True,
-            shown="D",
+            key_text="D",
             changes=True,
         ),
     ),
@@ -174,7 +178,7 @@ RUN_ACTIONS = {
         Action("select", "space", "select", "Select the run, to compare its charts with others' or to delete it."),
     ),
     "charts": (
-        Action("filter", "slash", "filter", "Show only metrics whose names match.", palette=True, shown="/"),
+        Action("filter", "slash", "filter", "Show only metrics whose names match.", palette=True, key_text="/"),
         Action(
             "choose", "v", "one in front", "Bring the next of several runs to the front.", footer=False, palette=True
         ),
@@ -203,14 +207,16 @@ RUN_ACTIONS = {
     ),
     "configurations": (
         Action("all", "a", "all", "Show all settings, or only those that differ."),
-        Action("close_overlay", "escape,t,q", "close", "Close the configurations.", shown="esc"),
+        Action("close_overlay", "escape,t,q", "close", "Close the configurations.", key_text="esc"),
         HELP,
     ),
     "completions": (
-        Action("turn(-1)", "left_square_bracket", "earlier", "Show the completions of the previous step.", shown="["),
-        Action("turn(1)", "right_square_bracket", "later", "Show the completions of the next step.", shown="]"),
+        Action(
+            "turn(-1)", "left_square_bracket", "earlier", "Show the completions of the previous step.", key_text="["
+        ),
+        Action("turn(1)", "right_square_bracket", "later", "Show the completions of the next step.", key_text="]"),
         Action("order", "s", "sort", "The largest advantage first, or in their original order."),
-        Action("close_overlay", "escape,w,q", "close", "Close the completions.", shown="esc"),
+        Action("close_overlay", "escape,w,q", "close", "Close the completions.", key_text="esc"),
         HELP,
     ),
 }

@@ -66,7 +66,7 @@ def text_of(contexts: tuple[str, ...], pane: Pane | None, width: int) -> Content
             lines.append(Content(""))
         lines.append(Content.styled(actions.KEY_CONTEXTS[context], "$secondary bold"))
         for action in filter(lambda each: each.help, known):
-            keys = Content.styled(f"{action.key_text:<{KEYS_WIDTH - 1}} ", "$primary bold")
+            keys = Content.styled(f"{action.displayed_keys:<{KEYS_WIDTH - 1}} ", "$primary bold")
             for line in _wrapped(action.help, width - max(KEYS_WIDTH, keys.cell_length)):
                 lines.append(keys + line)
                 keys = Content(" " * KEYS_WIDTH)

@@ -54,7 +54,7 @@ class Command(NamedTuple):
     @property
     def name(self) -> str:
         """The action's label, after the name of the screen if another one has to be opened."""
-        label = f"{self.action.label} ({self.action.key_text})"
+        label = f"{self.action.label} ({self.action.displayed_keys})"
         return f"{SCREENS[self.screen_name].title}: {label}" if self.screen_name else label
 
     def refusal(self, *, is_reading: bool = False) -> str:
