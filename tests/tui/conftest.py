@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import _wait
 from textual.css.query import NoMatches
 from textual.css.stylesheet import Stylesheet
 
@@ -17,6 +18,10 @@ from looptop.tui.kept_state import FILE, KeptState
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.quick_estimates import QuickEstimates
 
+# Textual's own pause sleeps in steps of 20 ms, at least two for each key that a test presses: most of what a test took.
+_wait.SLEEP_GRANULARITY = 0.004
+_wait.SLEEP_IDLE = _wait.SLEEP_GRANULARITY / 20
+POLL_SECONDS = 0.02
 PARSE_RULES = Stylesheet._parse_rules
 PARSED: dict[Any, Any] = {}
 
@@ -27,17 +32,18 @@ def answers() -> QuickAnswers:
 
 
 async def until(pilot: Any, holds: Callable[[], object], limit: float = 20.0) -> None:
-    """Lets the app go on until something holds."""
+    """Lets the app go on until something holds, and then until it has nothing left to do."""
     end = time.monotonic() + limit
     while True:
         try:
             if holds():
+                await pilot.pause()
                 return
         except (LookupError, NoMatches):  # not yet in a list, or on the screen
             pass
         if time.monotonic() > end:
             raise AssertionError(f"still not so after {limit} s; the screen:\n{shown(pilot.app)}")
-        await pilot.pause(0.02)
+        await pilot.pause(POLL_SECONDS)
 
 
 def shown(app: Any) -> str:

@@ -39,7 +39,7 @@ SIZE = (120, 40)
 
 
 def click(screen: Any) -> Click:
-    return Click(screen, 0, 20, 0, 0, 1, False, False, False, screen_x=0, screen_y=20)
+    return Click(screen, 0, 38, 0, 0, 1, False, False, False, screen_x=0, screen_y=38)
 
 
 async def test_a_double_click_beside_the_palette_closes_it_once(answers: QuickAnswers) -> None:

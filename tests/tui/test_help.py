@@ -71,8 +71,9 @@ async def test_the_help_explains_the_pane_that_has_the_focus(answers: QuickAnswe
             (("slash", "f1"), "image-filter"),
         ):
             await pilot.press(*keys)
-            await until(pilot, lambda: "─ Help ─" in shown(app))
-            assert PANES[name].title in shown(app) and PANES[name].text[:30] in shown(app)
+            pane = PANES[name]
+            await until(pilot, lambda: "─ Help ─" in shown(app) and pane.title in shown(app))  # noqa: B023
+            assert pane.text[:30] in shown(app)
             await pilot.press("escape")
             await until(pilot, lambda: not isinstance(app.screen, Help))
 

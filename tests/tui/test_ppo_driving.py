@@ -91,9 +91,10 @@ async def test_what_was_said_is_seen_in_the_table_and_in_the_sample(answers: Qui
         app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             screen = await go(pilot, run, "batch")
+            await until(pilot, lambda: "2 judged" in shown(app))
             text = shown(app)
             assert "=+2" in text and "7.50" in text and " x " in text
-            assert "2 judged" in text and "1 rated: looptop train reward --data ppo-1" in text
+            assert "1 rated: looptop train reward --data ppo-1" in text
             await pilot.press("minus")
             await until(pilot, lambda: [(each.kind, each.value) for each in control.take(run)] == [("rating", 1.0)])
             await pilot.press("enter")

@@ -40,8 +40,8 @@ async def test_z_shows_the_image_over_the_whole_screen_and_esc_goes_back(answers
     app = LooptopApp(make_process=lambda: answers)
     async with app.run_test(size=SIZE) as pilot:
         await open_large(pilot)
-        lines = shown(app).splitlines()
-        assert sum("▄" * 60 in line for line in lines) == 38, "all lines but the caption and the keys"
+        # On all lines but the caption and the keys:
+        await until(pilot, lambda: sum("▄" * 60 in line for line in shown(app).splitlines()) == 38)
         await pilot.press("escape")
         await until(pilot, lambda: "Earlier questions" in shown(app))
         await pilot.press("z")

@@ -86,7 +86,7 @@ class TextQuestion(Overlay[str]):
     def on_mount(self) -> None:
         """Selects a line, so that the first letter begins another one."""
         if not self._several_lines:
-            self.call_after_refresh(self.query_one("#text", Field).action_select_all)
+            self.query_one("#text", Field).action_select_all()
 
     @on(Input.Submitted, "#text")
     def _take_line(self, event: Input.Submitted) -> None:

@@ -70,6 +70,8 @@ class ImagePanel(Vertical):
         """The rows that the filter accepts."""
         self._filter: Filter[ImageView] | None = None
         """The filter, if one is set."""
+        self._problem = ""
+        """What is wrong with the text of the filter; the filter before it stays."""
         self._hint = ""
         self._revealed: Path | None = None
         """An image that is about to get the cursor."""
@@ -316,8 +318,10 @@ class ImagePanel(Vertical):
         try:
             chosen = parse(text)
         except LooptopError as error:
-            self._show_hint(str(error))
+            self._problem = str(error)
+            self._show_hint(self._problem)
             return
+        self._problem = ""
         if text.strip():
             self._filter = chosen
             self._start_search(chosen, first_word(chosen) if typed else "")
@@ -360,7 +364,7 @@ class ImagePanel(Vertical):
         state = ListState(self.source, self.rows, self._filter, self._search, self.model, is_open)
         self.border_title = safe(state.title(self.size.width - 6))
         self.border_subtitle = safe(state.count())
-        self._show_hint(state.hint())
+        self._show_hint(self._problem or state.hint())
 
     def _show_hint(self, text: str) -> None:
         if text == self._hint:
