@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,11 +17,7 @@ from textual import on
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Click, Resize
-from textual.geometry import Size
 from textual.message import Message
-from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from looptop.engine.text import counted, visible
@@ -31,9 +26,8 @@ from looptop.tui.ask.images.thumbnail_list import cut_middle
 from looptop.tui.ask.sources.rows import FolderRow, PathRows, Row, Rows
 from looptop.tui.text import safe
 from looptop.tui.widgets.panel import Panel
-from looptop.tui.widgets.style_cache import StyleCache
 from looptop.tui.widgets.thumbnails import Thumbnails, Wanted
-from looptop.tui.widgets.tile_grid import TileGrid
+from looptop.tui.widgets.tiles import Tiles
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -48,56 +42,24 @@ MAX_MADE_ROWS = 1000
 MARK_STYLES = {"✓": "good", "✗": "bad"}
 
 
-class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
+class Gallery(Tiles):
     """Thumbnails of the same rows as the list's, one of them under the cursor."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"gallery--{name}" for name in ("cursor", "muted", "good", "bad")}
     DEFAULT_CSS = """
-    Gallery {
-        height: 1fr;
-        background: transparent;
-        overflow-x: hidden;
-        overflow-y: scroll;
-        scrollbar-size-vertical: 1;
-
-        & > .gallery--cursor {
-            background: $primary 30%;
-            color: $foreground;
-        }
-
-        & > .gallery--muted {
-            color: $text-muted;
-        }
-
-        & > .gallery--good {
-            color: $text-success;
-        }
-
-        & > .gallery--bad {
-            color: $text-error;
-        }
+    Gallery > .tiles--cursor {
+        background: $primary 30%;
+        color: $foreground;
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("gallery")]
-
-    cursor: reactive[int] = reactive(0, repaint=False, init=False)
-
-    @dataclass
-    class Moved(Message):
-        """Another tile is under the cursor."""
-
-        row: int
-
-    class Chosen(Message):
-        """The tile under the cursor was chosen."""
 
     class Left(Message):
         """The gallery is to be closed."""
 
     def __init__(self, thumbnails: Thumbnails, mark: Callable[[Path], str], *, id: str) -> None:  # noqa: A002
         """`mark`: returns ✓ or ✗ for an image whose question was answered rightly or wrongly, else nothing."""
-        super().__init__(id=id)
-        self._thumbnails, self._mark = thumbnails, mark
+        super().__init__(thumbnails, id=id)
+        self._mark = mark
         self._rows: Rows = PathRows()
         self.shown: Path | None = None
         """The image or folder that was under the cursor when it was drawn."""
@@ -105,15 +67,14 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         """Rows that were drawn, by their index: each is drawn in many lines."""
         self._least: int | None = None
         """The index of the least width in `WIDTHS`; None for the largest with which everything fits, if any."""
-        self._size_index, self._width, self._height = 0, WIDTHS[0], WIDTHS[0] // 2
-        self._grid = TileGrid(self)
+        self._size_index, self._width = 0, WIDTHS[0]
 
     def show(self, rows: Rows, cursor: int) -> None:
         """Replaces the rows."""
-        self._rows, self._made, self._grid.count = rows, {}, len(rows)
+        self._rows, self._made, self.count = rows, {}, len(rows)
         self.set_reactive(Gallery.cursor, self.validate_cursor(cursor))
         self._keep_shown()
-        self._arrange()
+        self.rearrange()
 
     def _keep_shown(self) -> None:
         row = self.selected
@@ -128,12 +89,12 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     def problem(self) -> str:
         """What is wrong with the image under the cursor; empty if nothing is, or if it is not known yet."""
         row = self.selected
-        known = None if row is None else self._thumbnails.get(self._wanted(row.path))
+        known = None if row is None else self.thumbnails.get(self._wanted(row.path))
         return known.problem if known is not None else ""
 
     def ready(self, images: set[Path]) -> None:
         """Draws the tiles of images whose thumbnails are ready."""
-        self._grid.refresh_rows_of(index for index in self._grid.visible if self._row(index).path in images)
+        self.refresh_rows_of(index for index in self.visible_tiles if self._row(index).path in images)
 
     def _row(self, index: int) -> Row:
         if index not in self._made:
@@ -144,40 +105,18 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
     # Moving.
 
-    def validate_cursor(self, cursor: int) -> int:
-        """Limits the cursor to the rows."""
-        return max(0, min(cursor, len(self._rows) - 1))
-
     def watch_cursor(self, before: int, now: int) -> None:
         """Scrolls to the tile, and posts `Moved`."""
         self._keep_shown()
-        self._grid.reveal(self.cursor, self._grid.row_height)
-        self._grid.refresh_rows_of((before, now))
-        self.post_message(self.Moved(now))
-
-    def action_move(self, tiles: int) -> None:
-        """Moves the cursor along the row."""
-        self.cursor += tiles
-
-    def action_line(self, lines: int) -> None:
-        """Moves the cursor to another line of tiles, in the same column if it has one."""
-        target = self.cursor + lines * self._grid.columns
-        if target >= 0 and target // self._grid.columns < self._grid.rows:
-            self.cursor = target
+        super().watch_cursor(before, now)
 
     def action_page(self, pages: int) -> None:
         """Moves the cursor by pages."""
-        lines = max(1, self.size.height // self._grid.row_height)
-        self.cursor += pages * lines * self._grid.columns
+        self.cursor += pages * max(1, self.size.height // self.row_height) * self.columns
 
     def action_jump(self, to: str) -> None:
         """Moves the cursor to the `first` or `last` tile."""
-        self.cursor = len(self._rows) - 1 if to == "last" else 0
-
-    def action_choose(self) -> None:
-        """Chooses the tile under the cursor."""
-        if len(self._rows):
-            self.post_message(self.Chosen())
+        self.cursor = self.count - 1 if to == "last" else 0
 
     def action_close(self) -> None:
         """Closes the gallery."""
@@ -186,51 +125,34 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     def action_resize(self, by: int) -> None:
         """Makes thumbnails larger or smaller."""
         self._least = max(0, min(self._size_index + by, len(WIDTHS) - 1))
-        self._arrange()
-
-    def on_click(self, event: Click) -> None:
-        """Moves the cursor to the clicked tile; a double click chooses it."""
-        if (index := self._grid.index_at(event)) is not None:
-            self.cursor = index
-            if event.chain == 2:
-                self.action_choose()
+        self.rearrange()
 
     # Layout.
 
-    def _arrange(self) -> None:
+    def fit(self) -> None:
         """Fits as many columns as there is room for, as wide as they can be: bar of the cursor, thumbnail, gap."""
         for index in reversed(range(len(WIDTHS))) if self._least is None else (self._least,):
-            self._fit(index)
-            height = self._grid.rows * self._grid.row_height
-            if height <= self.size.height:
+            self._fit_width(index)
+            if self.height_needed <= self.size.height:
                 break
-        self.virtual_size = Size(0, height)
-        self._grid.reveal(self.cursor, self._grid.row_height)
-        self._request()
-        self.refresh()
 
-    def _fit(self, size_index: int) -> None:
+    def _fit_width(self, size_index: int) -> None:
         room = self.size.width
         least = min(WIDTHS[size_index], max(room - 2, 1))
         self._size_index = size_index
-        self._grid.columns = max(1, room // (least + 2))
-        self._width = max(least, room // self._grid.columns - 2)
-        self._height = min(max(1, self._width // 2), max(1, self.size.height - 1))
-        self._grid.row_height = self._height + 1  # with the caption
+        self.columns = max(1, room // (least + 2))
+        self._width = max(least, room // self.columns - 2)
+        self.tile_height = min(max(1, self._width // 2), max(1, self.size.height - 1)) + 1  # with the caption
 
-    def on_resize(self, _event: Resize) -> None:
-        """Fits the tiles to the new size."""
-        self._arrange()
+    @property
+    def _height(self) -> int:
+        """The lines of a thumbnail."""
+        return self.tile_height - 1
 
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Asks for the thumbnails of the tiles that came into sight."""
-        super().watch_scroll_y(old_value, new_value)
-        self._request()
-
-    def _request(self) -> None:
-        if self.display and self.size.height:
-            rows = [self._row(index) for index in self._grid.visible]
-            self._thumbnails.request([self._wanted(row.path) for row in rows if not isinstance(row, FolderRow)])
+    def wanted(self, index: int) -> Wanted | None:
+        """The thumbnail of an image; a folder has none."""
+        row = self._row(index)
+        return None if isinstance(row, FolderRow) else self._wanted(row.path)
 
     def _wanted(self, path: Path) -> Wanted:
         return Wanted(path, self._width, self._height)
@@ -240,13 +162,13 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
     def render_line(self, y: int) -> Strip:
         """One line of the tiles beside one another."""
         width, base = self.size.width, self.base_style
-        columns = self._grid.columns
-        tile_row, line = divmod(y + self.scroll_offset.y, self._grid.row_height)
+        columns = self.columns
+        tile_row, line = divmod(y + self.scroll_offset.y, self.row_height)
         segments: list[Segment] = []
         first = tile_row * columns
         for index in range(first, min(first + columns, len(self._rows))):
             is_cursor = index == self.cursor
-            style = self.get_component_rich_style("gallery--cursor") if is_cursor and self.has_focus else base
+            style = self.get_component_rich_style("tiles--cursor") if is_cursor and self.has_focus else base
             segments.append(Segment("▌" if is_cursor else " ", base))
             segments += self._tile_line(self._row(index), line, style, base)
             end = (index - first + 1) * width // columns
@@ -261,7 +183,7 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             texts = [f"{'▾' if row.is_open else '▸'} folder", *row.note.split(", ")]
             text = texts[line - middle] if middle <= line < middle + len(texts) else ""
             return [Segment(_centred(text, width), base + self._part("muted"))]
-        thumbnail = self._thumbnails.get(self._wanted(row.path))
+        thumbnail = self.thumbnails.get(self._wanted(row.path))
         if thumbnail is None or thumbnail.problem:
             text = ("·" if thumbnail is None else "✗") if line == middle else ""
             return [Segment(_centred(text, width), base + self._part("muted" if thumbnail is None else "bad"))]
@@ -276,7 +198,7 @@ class Gallery(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         return [Segment(before, style), Segment(mark, marked), Segment(after, style)]
 
     def _part(self, name: str) -> Style:
-        return self.get_component_rich_style(f"gallery--{name}", partial=True)
+        return self.get_component_rich_style(f"tiles--{name}", partial=True)
 
 
 class GalleryView(Vertical):

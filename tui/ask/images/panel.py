@@ -248,7 +248,7 @@ class ImagePanel(Vertical):
         self.leave_gallery()
         self.take_focus()
 
-    def on_gallery_chosen(self) -> None:
+    def on_tiles_chosen(self) -> None:
         """Opens or closes a folder; takes an image."""
         if isinstance(self.view.selected, FolderRow):
             self._toggle_folder()
