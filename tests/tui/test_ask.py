@@ -12,7 +12,7 @@ from looptop.engine.helpers.answers import AskReply, AskRequest
 from looptop.engine.vqa.answers.records import Candidate, OtherToken, TokenProbability
 from looptop.engine.vqa.confidence.doubts import Check, Doubt, UnfamiliarImage, UnknownWords
 from looptop.tui.app import LooptopApp
-from looptop.tui.ask.answer_view import AnswerView
+from looptop.tui.ask.answers.answer_view import AnswerView
 from looptop.tui.ask.images.thumbnail_list import ImageList
 from looptop.tui.ask.screen import AskScreen
 from tests.factories.apps import make_app

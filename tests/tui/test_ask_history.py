@@ -17,8 +17,8 @@ from looptop.engine.vqa.data import table
 from looptop.engine.vqa.data.left_out import Problems
 from looptop.engine.vqa.images.entries import ImageEntry
 from looptop.tui.app import LooptopApp
-from looptop.tui.ask.answer_view import AnswerView
-from looptop.tui.ask.history import History
+from looptop.tui.ask.answers.answer_view import AnswerView
+from looptop.tui.ask.answers.history import History
 from tests.factories.apps import make_app
 from tests.factories.asked import damaged, entry
 from tests.factories.quick_answers import QuickAnswers

@@ -19,7 +19,7 @@ from looptop.engine.vqa.evaluation.weights import digest_of
 from looptop.engine.vqa.images.entries import ImageEntry
 from looptop.engine.vqa.model.saved_models import ModelChoice, folder_of
 from looptop.tui.app import LooptopApp
-from looptop.tui.ask.answer_view import AnswerView
+from looptop.tui.ask.answers.answer_view import AnswerView
 from looptop.tui.ask.model_picker import ModelPicker, measured_choices
 from tests.factories.evaluations import evaluation, result
 from tests.factories.image_lists import image_list

@@ -17,7 +17,7 @@ from textual.widgets import Input, Static
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import counted, visible_answer
 from looptop.tui.actions import bindings
-from looptop.tui.ask import entry_actions
+from looptop.tui.ask.answers import kept_answers
 from looptop.tui.ask.many_answers import ManyAnswers, ManyState, ModelAnswers
 from looptop.tui.ask.many_rows import ManyRows
 from looptop.tui.background import in_thread, work
@@ -267,7 +267,7 @@ class ManyPage(Overlay[list["Entry"]]):
     def action_copy(self) -> None:
         """Copies question, answer and model."""
         if (entry := self._entry) is not None:
-            entry_actions.copy(self.app, entry)
+            kept_answers.copy(self.app, entry)
 
     def action_judge(self) -> None:
         """Asks whether the answer is right."""
@@ -279,7 +279,7 @@ class ManyPage(Overlay[list["Entry"]]):
             self._many.replace(index, model, changed)
             self._draw()
 
-        entry_actions.judge(self, self._many.asked, entry, judged)
+        kept_answers.judge(self, self._many.asked, entry, judged)
 
     @property
     def _model(self) -> ModelAnswers:
@@ -293,7 +293,7 @@ class ManyPage(Overlay[list["Entry"]]):
 
     def action_export(self) -> None:
         """Exports the answers on display."""
-        entry_actions.export(self, "answers", self._shown_entries)
+        kept_answers.export(self, "answers", self._shown_entries)
 
     async def _shown_entries(self) -> Sequence[Entry]:
         shown = [entry for index in self._rows.indices for entry in self._many.entries(index)]

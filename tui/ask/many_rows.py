@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from looptop.engine.text import visible_answer
 from looptop.engine.vqa.confidence.doubts import doubt_name
-from looptop.tui.ask.history import mark_of
+from looptop.tui.ask.answers.kept_answers import mark_of
 from looptop.tui.text import probability
 from looptop.tui.widgets.table import Cell, Column, Row
 

@@ -15,10 +15,11 @@ from textual.widgets import Input
 
 from looptop.engine.text import visible
 from looptop.tui.actions import SCREENS, bindings
-from looptop.tui.ask import entry_actions
-from looptop.tui.ask.answers import Answers
+from looptop.tui.ask.answers import kept_answers
+from looptop.tui.ask.answers.history import History
+from looptop.tui.ask.answers.kept_answers import entry_of
+from looptop.tui.ask.answers.side_by_side import Answers
 from looptop.tui.ask.asking import Asked, Asking
-from looptop.tui.ask.history import History, entry_of
 from looptop.tui.ask.images.entries import asked_questions
 from looptop.tui.ask.images.panel import ImagePanel
 from looptop.tui.ask.model_status import ModelStatus
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from looptop.engine.asked.records import Entry
     from looptop.engine.vqa.answers.records import Answer
     from looptop.engine.vqa.images.entries import ImageEntry
-    from looptop.tui.ask.answer_view import AnswerView
+    from looptop.tui.ask.answers.answer_view import AnswerView
     from looptop.tui.ask.client import AnswerHelper
 
 NO_QUESTION = "type a question first, for example: what color is the shape?"
@@ -205,7 +206,8 @@ class AskScreen(MainScreen):
 
     def take_answer(self, asked: Asked, answer: Answer) -> None:
         """Keeps an answer, and shows it if its image is still on display."""
-        entry = entry_of(asked, answer, asked_questions(self.query_one(ImagePanel).asked(asked.path)))
+        questions = asked_questions(self.query_one(ImagePanel).asked(asked.path))
+        entry = entry_of(asked.path, asked.question, answer, questions)
         self.query_one(History).add(entry)
         if asked.path == self.path:
             self._show_entry(entry)
@@ -375,12 +377,12 @@ class AskScreen(MainScreen):
 
     def action_copy(self) -> None:
         """Copies the answer."""
-        self._with_entry(lambda entry: entry_actions.copy(self.app, entry))
+        self._with_entry(lambda entry: kept_answers.copy(self.app, entry))
 
     def action_judge(self) -> None:
         """Asks whether the answer is right."""
         asked = self.query_one(History).asked
-        self._with_entry(lambda entry: entry_actions.judge(self, asked, entry, self._judged))
+        self._with_entry(lambda entry: kept_answers.judge(self, asked, entry, self._judged))
 
     def _judged(self, entry: Entry) -> None:
         self.query_one(History).replace(entry)
@@ -388,7 +390,7 @@ class AskScreen(MainScreen):
 
     def action_export(self) -> None:
         """Exports the earlier questions."""
-        entry_actions.export(self, "answers", self.query_one(History).chosen)
+        kept_answers.export(self, "answers", self.query_one(History).chosen)
 
     def action_many(self) -> None:
         """Asks all chosen models one question about all images of the list, or the list's own questions."""

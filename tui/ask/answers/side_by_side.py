@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from textual.containers import Container
 
-from looptop.tui.ask.answer_view import AnswerView
-from looptop.tui.ask.history import is_same_answer
+from looptop.tui.ask.answers.answer_view import AnswerView
+from looptop.tui.ask.answers.kept_answers import is_same_answer
 from looptop.tui.text import safe
 
 if TYPE_CHECKING:

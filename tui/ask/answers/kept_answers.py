@@ -1,11 +1,13 @@
-"""Actions on kept answers: copy one, mark it right or wrong, export many."""
+"""Kept answers: the record of one, its mark, and actions: copy it, mark it right or wrong, export many."""
 
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from textual.content import Content
 
 from looptop.engine.errors import LooptopError
@@ -14,11 +16,15 @@ from looptop.tui.background import in_thread, work
 from looptop.tui.text import probability, safe
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from textual.app import App
     from textual.screen import Screen
 
     from looptop.engine.asked.questions import AskedQuestions
     from looptop.engine.asked.records import Entry, Judgement
+    from looptop.engine.vqa.answers.records import Answer
+    from looptop.engine.vqa.images.entries import AskedQuestion
 
 TRAINING = "training"
 FORMS = {
@@ -26,6 +32,53 @@ FORMS = {
     "jsonl": "JSON lines: one object per answer, with its candidates",
     TRAINING: "training data: what you marked right or corrected, as a table and as VQA v2",
 }
+
+
+def mark_of(entry: Entry) -> tuple[str, str]:
+    """The mark for right or wrong, and its style; a pen beside it says that the person marked it."""
+    if entry.right is None:
+        return "", ""
+    pen = "✎" if entry.judgement is not None else ""
+    return (f"✓{pen}", "good") if entry.right else (f"✗{pen}", "bad")
+
+
+def stamped(entry: Entry) -> Entry:
+    """The record with the stamps of its image and its model."""
+    from looptop.engine.asked.stamps import file_stamp, model_stamp
+
+    return msgspec.structs.replace(
+        entry, image_stamp=file_stamp(entry.image), model_stamp=model_stamp(entry.answer.model)
+    )
+
+
+def entry_of(image: Path, question: str, answer: Answer, questions: Iterable[AskedQuestion]) -> Entry:
+    """The record of an answer.
+
+    Args:
+        image: The image.
+        question: The question about it.
+        answer: Its answer.
+        questions: What the data asks of the image, with the right answers.
+    """
+    from looptop.engine.asked.many import truths_of
+    from looptop.engine.asked.records import Entry
+
+    return Entry(
+        image=image.absolute(),
+        question=question,
+        answer=answer,
+        truths=truths_of(question, questions),
+        time=time.time(),
+    )
+
+
+def is_same_answer(one: Entry, other: Entry) -> bool:
+    """Whether two records are of the same answer."""
+    return _identity(one) == _identity(other)
+
+
+def _identity(entry: Entry) -> tuple[float, Path, str, str]:
+    return entry.time, entry.image, entry.question, entry.answer.model
 
 
 def as_text(entry: Entry) -> str:

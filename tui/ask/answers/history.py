@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-import msgspec
 from textual import on
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
+from textual.reactive import reactive
 from textual.widgets import Input
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible_answer
-from looptop.tui.ask.history_table import COLUMNS, MIN_WIDTH, NARROW_COLUMNS, HistoryFilter, HistoryTable
+from looptop.tui.actions import bindings
+from looptop.tui.ask.answers.kept_answers import mark_of, stamped
 from looptop.tui.background import in_thread, work
 from looptop.tui.text import probability, safe
+from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.table import Cell, Column, Row, Table
 
 if TYPE_CHECKING:
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
     from looptop.engine.asked.questions import AskedQuestions
     from looptop.engine.asked.records import Entry
     from looptop.engine.filters.vocabulary import Filter
-    from looptop.engine.vqa.answers.records import Answer
-    from looptop.engine.vqa.images.entries import AskedQuestion
-    from looptop.tui.ask.asking import Asked
 
 TITLE = "Earlier questions"
 EMPTY = "Questions that you have asked stay here."
@@ -41,6 +40,79 @@ EMPTY = "Questions that you have asked stay here."
 PAGE = 64
 """Rows that are read at once."""
 MOST_KEPT_ROWS = 2048
+
+
+HINT = 'filter:  model:vqa-3  image:cat.png  wrong  confidence<0.5  "some words"'
+
+COLUMNS = (
+    Column("mark", "", 2, text=True),
+    Column("answer", "answer", 10, text=True),
+    Column("confidence", "confidence", 6),
+    Column("question", "question", 20, least=12, text=True),
+    Column("image", "image", 12, text=True),
+    Column("model", "model", 14, text=True),
+)
+NARROW_COLUMNS = (
+    Column("mark", "", 2, text=True),
+    Column("answer", "answer", 9, text=True),
+    Column("confidence", "confidence", 6),
+    Column("question", "question", 12, least=8, text=True),
+    Column("image", "image", 8, text=True),
+    Column("model", "model", 8, text=True),
+)
+"""The columns of a list of less than `MIN_WIDTH` cells."""
+MIN_WIDTH = 64
+
+
+class HistoryFilter(Field):
+    """The field in which the questions are filtered; esc closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("history-filter")]
+
+    class Closed(Message):
+        """The filter is to be closed."""
+
+    def __init__(self) -> None:
+        super().__init__(placeholder=HINT, id="history-filter")
+
+    def action_close_filter(self) -> None:
+        """Closes the filter."""
+        self.post_message(self.Closed())
+
+
+class HistoryTable(Table):
+    """One line for each question; enter shows its answer again."""
+
+    HEADER_HEIGHT = 0
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("history")]
+
+    DEFAULT_CSS = """
+    HistoryTable {
+        height: 1fr;
+        scrollbar-size-vertical: 1;
+    }
+    """
+
+    is_filtered: reactive[bool] = reactive(False, repaint=False, bindings=True)
+    """Whether a filter is open."""
+
+    class FilterOpened(Message):
+        """The filter is to be opened."""
+
+    class FilterClosed(Message):
+        """The filter is to be closed."""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Esc closes a filter if there is one."""
+        return self.is_filtered if action == "clear_filter" else super().check_action(action, parameters)
+
+    def action_search(self) -> None:
+        """Opens the filter."""
+        self.post_message(self.FilterOpened())
+
+    def action_clear_filter(self) -> None:
+        """Closes the filter."""
+        self.post_message(self.FilterClosed())
 
 
 class History(Vertical):
@@ -142,7 +214,7 @@ class History(Vertical):
         work(self, self._add(entry), "history")
 
     async def _add(self, entry: Entry) -> None:
-        (kept,) = await in_thread(lambda: self.asked.add([_stamped(entry)]))
+        (kept,) = await in_thread(lambda: self.asked.add([stamped(entry)]))
         async with self._order:
             if kept.id not in self._ids[:PAGE] and (self._filter is None or self._filter.holds(kept)):
                 self._ids.insert(0, kept.id)
@@ -291,48 +363,3 @@ class History(Vertical):
     async def chosen(self) -> Iterable[Entry]:
         """All questions that the filter accepts, the newest first. They are read while they are taken: in a thread."""
         return self.asked.each(self._ids[:]) if self._ids else ()
-
-
-def mark_of(entry: Entry) -> tuple[str, str]:
-    """The mark for right or wrong, and its style; a pen beside it says that the person marked it."""
-    if entry.right is None:
-        return "", ""
-    pen = "✎" if entry.judgement is not None else ""
-    return (f"✓{pen}", "good") if entry.right else (f"✗{pen}", "bad")
-
-
-def _stamped(entry: Entry) -> Entry:
-    from looptop.engine.asked.stamps import file_stamp, model_stamp
-
-    return msgspec.structs.replace(
-        entry, image_stamp=file_stamp(entry.image), model_stamp=model_stamp(entry.answer.model)
-    )
-
-
-def entry_of(asked: Asked, answer: Answer, questions: Iterable[AskedQuestion]) -> Entry:
-    """The record of an answer.
-
-    Args:
-        asked: The question.
-        answer: Its answer.
-        questions: What the data asks of the image, with the right answers.
-    """
-    from looptop.engine.asked.many import truths_of
-    from looptop.engine.asked.records import Entry
-
-    return Entry(
-        image=asked.path.absolute(),
-        question=asked.question,
-        answer=answer,
-        truths=truths_of(asked.question, questions),
-        time=time.time(),
-    )
-
-
-def is_same_answer(one: Entry, other: Entry) -> bool:
-    """Whether two records are of the same answer."""
-    return _identity(one) == _identity(other)
-
-
-def _identity(entry: Entry) -> tuple[float, Path, str, str]:
-    return entry.time, entry.image, entry.question, entry.answer.model
