@@ -9,7 +9,7 @@ from textual.widgets import Input
 
 from looptop.engine.vqa.images.entries import ImageEntry
 from looptop.tui.app import LooptopApp
-from looptop.tui.ask.many_page import ManyPage
+from looptop.tui.ask.many.page import ManyPage
 from tests.tui.conftest import shown, until
 
 

@@ -16,8 +16,8 @@ from looptop.engine.asked.records import Entry
 from looptop.engine.helpers.answers import AskReply, BatchAnswer, BatchRequest
 from looptop.engine.vqa.images.entries import ImageEntry
 from looptop.tui.app import LooptopApp
-from looptop.tui.ask import many_answers
-from looptop.tui.ask.many_page import ManyPage
+from looptop.tui.ask.many import answers as many_answers
+from looptop.tui.ask.many.page import ManyPage
 from tests.factories.image_lists import image_list
 from tests.factories.quick_answers import QuickAnswers, answer_of
 from tests.tui.ask_helpers import ask, column, open_many

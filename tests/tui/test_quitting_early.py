@@ -15,7 +15,7 @@ from textual.widgets import Input
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.ask.card import CardView
 from looptop.tui.ask.images.path_question import PathQuestion
-from looptop.tui.ask.many_page import ManyQuestion
+from looptop.tui.ask.many.page import ManyQuestion
 from looptop.tui.ask.model_picker import ModelPicker
 from looptop.tui.charts.completions import Completions
 from looptop.tui.charts.configurations import Configurations

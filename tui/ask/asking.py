@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from looptop.engine.errors import LooptopError
 from looptop.tui.ask.client import AnswerClient, AnswerHelper
-from looptop.tui.ask.many import ManyQuestions
+from looptop.tui.ask.many.questions import ManyQuestions
 from looptop.tui.ask.model_status import ENDED, FAILED, READY, ModelStatus
 from looptop.tui.ask.picture.views import PictureViews, Wanted
 

@@ -18,8 +18,8 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.text import counted, visible_answer
 from looptop.tui.actions import bindings
 from looptop.tui.ask.answers import kept_answers
-from looptop.tui.ask.many_answers import ManyAnswers, ManyState, ModelAnswers
-from looptop.tui.ask.many_rows import ManyRows
+from looptop.tui.ask.many.answers import ManyAnswers, ManyState, ModelAnswers
+from looptop.tui.ask.many.rows import ManyRows
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import duration, probability, safe

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from looptop.engine.helpers.answers import AskReply
     from looptop.engine.vqa.images.entries import ImageEntry
     from looptop.tui.ask.images.panel import ImagePanel
-    from looptop.tui.ask.many_answers import ManyAnswers, SendBatch
+    from looptop.tui.ask.many.answers import ManyAnswers, SendBatch
 
 
 class ManyQuestions:
@@ -77,7 +77,7 @@ class ManyQuestions:
         question: str,
         show: Callable[[Entry], object],
     ) -> None:
-        from looptop.tui.ask.many_page import ManyQuestion
+        from looptop.tui.ask.many.page import ManyQuestion
 
         images = await listed_images(panel)
         if not images:
@@ -103,7 +103,7 @@ class ManyQuestions:
         show: Callable[[Entry], object],
     ) -> None:
         from looptop.engine.asked.many import questions_about
-        from looptop.tui.ask.many_answers import ManyAnswers
+        from looptop.tui.ask.many.answers import ManyAnswers
 
         questions = await in_thread(lambda: questions_about(images, question))
         answers = self.answers = ManyAnswers(question, questions, models, asked, self._send)
@@ -112,7 +112,7 @@ class ManyQuestions:
         self._show_status()
 
     def _show(self, screen: Screen[Any], answers: ManyAnswers, show: Callable[[Entry], object]) -> None:
-        from looptop.tui.ask.many_page import ManyPage
+        from looptop.tui.ask.many.page import ManyPage
 
         async def show_whole(entries: Sequence[Entry]) -> None:
             for entry in await in_thread(lambda: answers.whole(entries)):

@@ -14,7 +14,7 @@ from looptop.tui.widgets.table import Cell, Column, Row
 if TYPE_CHECKING:
     from looptop.engine.asked.records import Entry
     from looptop.engine.filters.vocabulary import Filter
-    from looptop.tui.ask.many_answers import ManyAnswers, ModelAnswers
+    from looptop.tui.ask.many.answers import ManyAnswers, ModelAnswers
 
 
 class AnswerColumn(NamedTuple):

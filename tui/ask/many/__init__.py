@@ -1,0 +1,1 @@
+"""Questions about many images: what is asked, the answers, and their table."""
