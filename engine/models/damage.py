@@ -6,9 +6,10 @@ import json
 from os import PathLike
 from pathlib import Path
 
-from looptop.engine.errors import UNREADABLE, LooptopError
+from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.files.private import read_regular
 from looptop.engine.models.tensor_shapes import check_tensors
+from looptop.engine.models.value_types import wrong_value
 from looptop.engine.text import visible
 
 MOST_JSON_BYTES = 512 * 2**20
@@ -44,8 +45,22 @@ def _damage_of_json(file: Path) -> str:
         return f"{visible(file)} is damaged: it is not JSON; {ADVICE}"
     except OSError:
         return ""
+    why = ""
     if file.name == _TOKENIZER and not (isinstance(data, dict) and isinstance(data.get("model"), dict)):
-        return f"{visible(file)} is damaged: it holds no vocabulary; {ADVICE}"
-    if file.name == _IMAGES and not (isinstance(data, dict) and any(data.get(key) for key in _IMAGE_KEYS)):
-        return f"{visible(file)} is damaged: it names no {_IMAGE_KEYS[0]}; {ADVICE}"
+        why = "it holds no vocabulary"
+    elif file.name == _IMAGES and not (isinstance(data, dict) and any(data.get(key) for key in _IMAGE_KEYS)):
+        why = f"it names no {_IMAGE_KEYS[0]}"
+    elif isinstance(data, dict):
+        why = wrong_value(file.name, data) or (_refused_by_tokenizers(file) if file.name == _TOKENIZER else "")
+    return why and f"{visible(file)} is damaged: {why}; {ADVICE}"
+
+
+def _refused_by_tokenizers(file: Path) -> str:
+    """Why the library that reads a tokenizer's file refuses it; empty if it does not."""
+    from tokenizers import Tokenizer
+
+    try:
+        Tokenizer.from_file(str(file))
+    except Exception as error:  # The library raises nothing else.
+        return f"the library tokenizers cannot read it ({error_text(error)})"
     return ""

@@ -1,7 +1,7 @@
 """Checks a model's folder before anything in it is loaded, so that a stranger's model cannot run code.
 
 It refuses code that a configuration names (`auto_map`, kernels from the hub), weights in a pickle, adapters without
-weights, and configurations that are not JSON. It does not need torch.
+weights, and configurations that are not JSON or have values of the wrong type. It does not need torch.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.private import read_regular
+from looptop.engine.models.value_types import wrong_value
 from looptop.engine.text import visible
 
 MAX_CONFIG_BYTES = 16 * 2**20
@@ -102,10 +103,14 @@ def read_config(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise LooptopError(f"cannot read {visible(file)}: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise LooptopError(f"{visible(file)} is damaged: it is not JSON; download or save the model again") from None
+        raise _damaged(file, "it is not JSON") from None
     if not isinstance(data, dict):
-        raise LooptopError(f"{visible(file)} is damaged: it holds no JSON object; download or save the model again")
+        raise _damaged(file, "it holds no JSON object")
     return data
+
+
+def _damaged(file: Path, why: str) -> LooptopError:
+    return LooptopError(f"{visible(file)} is damaged: {why}; download or save the model again")
 
 
 def _check_config(file: Path, data: dict[str, Any]) -> None:
@@ -123,6 +128,8 @@ def _check_config(file: Path, data: dict[str, Any]) -> None:
         chosen = table.get("transformers_weights")
         if isinstance(chosen, str) and not chosen.endswith(".safetensors"):
             raise LooptopError(f"{visible(file)} names weights that are not safetensors: {visible(chosen)}")
+    if why := wrong_value(file.name, data):
+        raise _damaged(file, why)
 
 
 def _names_kernel(value: object) -> bool:

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from huggingface_hub.errors import StrictDataclassError
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.damage import ADVICE, damage_of
-from looptop.engine.models.folder_check import check_model_files, holds_weights
+from looptop.engine.models.folder_check import check_model_files, holds_weights, read_config
+from looptop.engine.models.value_types import shortened
 from looptop.engine.text import counted, visible
 
 
@@ -58,14 +60,20 @@ def load_complete_model(
             "the model in",
             output_loading_info=True,
             use_safetensors=True,  # never opens a pickle, not from the hub either
+            ignore_mismatched_sizes=True,  # They are refused below, by their names.
             **{"dtype": torch.float32} | options,
         )
-    missing = [*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])]
-    refused = sorted(name for name in missing if not may_be_new(name))
-    if refused:
+    if missing := sorted(name for name in info["missing_keys"] if not may_be_new(name)):
+        more = f", and {counted(len(missing) - 1, 'more tensor')}" if len(missing) > 1 else ""
         raise LooptopError(
-            f"the model in {visible(source)} is not complete: {counted(len(refused), 'tensor')} missing or of another"
-            f" shape, first {visible(refused[0])}"
+            f"the weights in {visible(source)} are incomplete: {visible(missing[0])} is missing{more}; {ADVICE}"
+        )
+    if misshaped := sorted(each for each in info["mismatched_keys"] if not may_be_new(each[0])):
+        name, saved, expected = misshaped[0]
+        more = f", and {counted(len(misshaped) - 1, 'more tensor')} another one" if len(misshaped) > 1 else ""
+        raise LooptopError(
+            f"the weights in {visible(source)} do not fit its config.json: {visible(name)} has the shape"
+            f" {tuple(saved)} instead of {tuple(expected)}{more}; {ADVICE}"
         )
     return model
 
@@ -132,8 +140,34 @@ def _load(load: Callable[..., Any], source: str | PathLike[str], what: str, **op
         if is_out_of_memory(error):
             raise
         # safetensors, json and torch each have exceptions of their own for a damaged file.
-        why = damage_of(source) or f"{what} {visible(source)} cannot be loaded: {error_text(error)}"
-        raise LooptopError(why) from error
+        why = damage_of(source) or _refused_value(source)
+        raise LooptopError(why or f"{what} {visible(source)} cannot be loaded: {error_text(error)}") from error
+
+
+def _refused_value(source: str | PathLike[str]) -> str:
+    """The first value in a folder's config.json that transformers refuses, in a sentence; empty if it refuses none."""
+    file = Path(source) / "config.json"
+    try:
+        data = read_config(file)
+    except LooptopError:
+        return ""
+    parts = {"": data} | {f"{key}.": part for key, part in data.items() if isinstance(part, dict)}
+    for prefix, part in parts.items():
+        family = str(part.get("model_type"))
+        if family not in CONFIG_MAPPING:
+            continue
+        config = CONFIG_MAPPING[family]()
+        for key, value in part.items():
+            try:
+                setattr(config, key, value)
+            except StrictDataclassError:
+                return (
+                    f"{visible(file)} is damaged: {visible(prefix + key)} is {shortened(value)}, which a model of the"
+                    f" family {family} cannot have; {ADVICE}"
+                )
+            except Exception:  # A key that is computed from others, or an old name.
+                continue
+    return ""
 
 
 def is_pooler(name: str) -> bool:

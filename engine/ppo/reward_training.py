@@ -145,7 +145,6 @@ def load_classifier(name: str) -> tuple[Any, Any]:
             num_labels=1,
             id2label={0: "LABEL_0"},
             label2id={"LABEL_0": 0},
-            ignore_mismatched_sizes=True,
         )
         return model, load_part(AutoTokenizer.from_pretrained, source, "the tokenizer in")
     except (OSError, ValueError) as error:

@@ -229,8 +229,14 @@ def _scorer(part: RewardConfig, device: torch.device | str, precision: Precision
 
 
 def max_input_length(config: Any, tokenizer: Any) -> int:
-    """The largest number of tokens that a classifier takes; RoBERTa's positions begin after its padding id."""
+    """The largest number of tokens that a classifier takes; RoBERTa's positions begin after its padding id.
+
+    Raises:
+        LooptopError: A RoBERTa has no padding id.
+    """
     positions = getattr(config, "max_position_embeddings", None) or 2**30
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
+        if config.pad_token_id is None:
+            raise LooptopError("the classifier's config.json has no pad_token_id, after which positions begin; add it")
         positions -= config.pad_token_id + 1
     return min(int(positions), int(tokenizer.model_max_length))

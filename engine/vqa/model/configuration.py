@@ -9,6 +9,7 @@ from transformers import AutoConfig, DistilBertConfig, GPT2Config, PreTrainedCon
 
 from looptop.engine.config.vqa import FREEZABLE, FUSIONS, Fusion
 from looptop.engine.errors import LooptopError
+from looptop.engine.text import visible
 
 
 class VqaConfig(PreTrainedConfig):
@@ -34,7 +35,9 @@ class VqaConfig(PreTrainedConfig):
         **kwargs: Any,
     ) -> None:
         if fusion not in FUSIONS:
-            raise LooptopError(f"fusion is '{fusion}'; it must be one of: {', '.join(FUSIONS)}")
+            raise LooptopError(
+                f"the model's config.json has the fusion '{visible(fusion)}'; it must be one of: {', '.join(FUSIONS)}"
+            )
         self.text_config = _as_config(text_config, DistilBertConfig)
         self.vision_config = _as_config(vision_config, ViTConfig)
         self.decoder_config = _as_config(decoder_config, GPT2Config)

@@ -278,6 +278,8 @@ def _fixed_size(processor: Any) -> tuple[int, int] | None:
     size = getattr(processor, "size", None)
     if not (same and plain and processor.do_resize and size and size["height"] and size["width"]):
         return None
+    if processor.do_normalize and any(np.ndim(each) == 0 for each in (processor.image_mean, processor.image_std)):
+        return None  # One number for all channels; the processor's own code repeats it.
     return int(size["height"]), int(size["width"])
 
 
@@ -297,7 +299,16 @@ def _image_processor(folder: str, part: str, name: str) -> Any:
     def load(folder: str, **options: Any) -> Any:
         return AutoImageProcessor.from_pretrained(folder, backend="pil", **options)
 
-    return _load(load, folder, f"the image processor of {part} '{visible(name)}'")
+    what = f"the image processor of {part} '{visible(name)}'"
+    processor = _load(load, folder, what)
+    try:
+        processor([Image.new("RGB", (32, 32))], return_tensors="pt")
+    except Exception as error:  # A value that it does not check; the kinds are those of PyTorch, NumPy and Pillow.
+        why = error_text(error).rstrip(".")
+        raise LooptopError(
+            f"{what} cannot prepare an image: {why}; correct preprocessor_config.json in {visible(folder)}"
+        ) from error
+    return processor
 
 
 def _load(load: Callable[..., Any], folder: str, what: str) -> Any:

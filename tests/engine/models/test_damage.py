@@ -16,11 +16,12 @@ HEADER = json.dumps({"weight": {"dtype": "F32", "shape": [2], "data_offsets": [0
 WEIGHTS = struct.pack("<Q", len(HEADER)) + HEADER + bytes(8)
 CONFIG = b'{"model_type": "looptop-vqa"}'
 IMAGES = b'{"image_processor_type": "ViTImageProcessor"}'
+TOKENIZER = b'{"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}'
 WHOLE = {
     "config.json": CONFIG,
     "model.safetensors": WEIGHTS,
     "preprocessor_config.json": IMAGES,
-    "tokenizer.json": b'{"model": {"type": "BPE"}}',
+    "tokenizer.json": TOKENIZER,
 }
 
 
@@ -35,6 +36,8 @@ WHOLE = {
         ("tokenizer.json", b"\xff\xfe", "it is not JSON"),
         ("tokenizer.json", b"{}", "it holds no vocabulary"),
         ("tokenizer.json", b"[1]", "it holds no vocabulary"),
+        ("tokenizer.json", TOKENIZER.replace(b"[]", b"[7]", 1), "added_tokens is [7], and must be a list of objects"),
+        ("tokenizer.json", TOKENIZER.replace(b"0}", b"-1}"), "the library tokenizers cannot read it (invalid value"),
         ("preprocessor_config.json", b"{}", "it names no image_processor_type"),
         ("config.json", CONFIG[:9], "it is not JSON"),
     ],

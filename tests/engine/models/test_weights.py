@@ -98,8 +98,32 @@ def test_a_missing_tensor_is_an_error_that_names_it(save: Callable[[Path], Any],
     load = save(tmp_path / "model")
     load()
     without(tmp_path / "model", word)
-    with pytest.raises(LooptopError, match=rf"is not complete: 1 tensor missing .*{word}"):
+    with pytest.raises(LooptopError, match=rf"weights in .*model are incomplete: \S*{word}\S* is missing; download"):
         load()
+
+
+def test_several_missing_tensors_are_counted(tmp_path: Path) -> None:
+    load = part("text_encoder")(tmp_path / "model")
+    without(tmp_path / "model", "q_lin")
+    without(tmp_path / "model", "v_lin")
+    with pytest.raises(LooptopError, match=r"q_lin\S* is missing, and 1 more tensor; download or save the model again"):
+        load()
+
+
+def test_tensors_of_another_shape_are_named(tmp_path: Path) -> None:
+    load = part("text_encoder")(tmp_path / "model")
+    file = tmp_path / "model/model.safetensors"
+    weights = load_file(file)
+    norms = [name for name in sorted(weights) if "output_layer_norm" in name]
+    for count, more in enumerate(("", ", and 1 more tensor another one")):
+        weights[norms[count]] = weights[norms[count]][:-1]
+        save_file(weights, file, {"format": "pt"})
+        with pytest.raises(LooptopError) as caught:
+            load()
+        assert str(caught.value) == (
+            f"the weights in {tmp_path / 'model'} do not fit its config.json: {norms[0]} has the shape (95,) instead of"
+            f" (96,){more}; download or save the model again"
+        )
 
 
 @pytest.mark.parametrize("save", [part("decoder"), part("text_encoder"), whole_model, policy, reward, classifier])
