@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from looptop.engine.interchange.table import Row, Table
 from looptop.engine.vqa.curation.journal import CHUNK, CurationJournal
-from looptop.engine.vqa.curation.questions import read_questions
+from looptop.engine.vqa.curation.questions import CuratedQuestion, read_questions
 from looptop.engine.vqa.curation.statistics import confidences_of
 
 
@@ -35,10 +35,14 @@ def curation_tables(journal: CurationJournal) -> list[Table]:
     return tables
 
 
-def _questions(journal: CurationJournal) -> Iterator[list[Row]]:
+def _pages(journal: CurationJournal) -> Iterator[list[CuratedQuestion]]:
     questions = read_questions(journal)
     for first in range(0, len(questions), CHUNK):
-        some = [questions[row] for row in range(first, min(first + CHUNK, len(questions)))]
+        yield [questions[row] for row in range(first, min(first + CHUNK, len(questions)))]
+
+
+def _questions(journal: CurationJournal) -> Iterator[list[Row]]:
+    for page in _pages(journal):
         yield [
             (
                 each.question_id,
@@ -51,16 +55,14 @@ def _questions(journal: CurationJournal) -> Iterator[list[Row]]:
                 each.confidence,
                 each.variability,
             )
-            for each in some
+            for each in page
         ]
 
 
 def _curated(journal: CurationJournal) -> Iterator[list[Row]]:
-    questions = read_questions(journal)
-    for first in range(0, len(questions), CHUNK):
-        some = [questions[row] for row in range(first, min(first + CHUNK, len(questions)))]
+    for page in _pages(journal):
         yield [
-            (each.question_id, each.image, each.question, each.trained_answer) for each in some if not each.is_dropped
+            (each.question_id, each.image, each.question, each.trained_answer) for each in page if not each.is_dropped
         ]
 
 

@@ -15,16 +15,15 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
 
-def write_batch_file(run: RunFolder, step: int, path: Path | None = None) -> Path:
+def write_batch_file(run: RunFolder, step: int) -> Path:
     """Writes a batch as JSON lines: one sample per line, with its judgements (`said`) and its tokens.
 
     Args:
         run: A PPO run.
         step: The batch's step.
-        path: The file; None means a file in `exports`.
 
     Returns:
-        The file.
+        The file, in `exports`.
 
     Raises:
         LooptopError: There is no such batch, or the file cannot be written.
@@ -43,9 +42,9 @@ def write_batch_file(run: RunFolder, step: int, path: Path | None = None) -> Pat
         if tokens is not None:
             line["tokens"] = {"ids": tokens.ids, "texts": tokens.texts, "counts": tokens.counts, **tokens.columns}
         lines.append(encode_json(line) + b"\n")  # NaN and infinity become null.
-    target = path or exports() / f"{run.file_name}-batch-{step}.jsonl"
+    path = exports() / f"{run.file_name}-batch-{step}.jsonl"
     try:
-        write_private(target, b"".join(lines))
+        write_private(path, b"".join(lines))
     except OSError as error:
-        raise LooptopError(f"cannot write {visible(target)}: {error.strerror}") from None
-    return target
+        raise LooptopError(f"cannot write {visible(path)}: {error.strerror}") from None
+    return path

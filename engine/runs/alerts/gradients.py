@@ -6,10 +6,9 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from looptop.engine.runs.alerts.records import Alert, AlertCode, Rule
-from looptop.engine.runs.alerts.windows import Blocks, WindowSize
+from looptop.engine.runs.alerts.records import Alert, AlertCode
+from looptop.engine.runs.alerts.windows import Blocks, WindowRule, WindowSize
 
 EXPLODING = 10.0
 """The norm explodes if a window's median is this many times the usual one: in healthy runs it grows up to threefold
@@ -27,8 +26,8 @@ BLOCKS_KEPT = 200
 class _Norms:
     """The median of each window of gradient norms, beside the usual one."""
 
-    def __init__(self) -> None:
-        self.window = WindowSize()
+    def __init__(self, window: WindowSize) -> None:
+        self._window = window
         self._blocks = Blocks()
         self._medians: deque[float] = deque(maxlen=BLOCKS_KEPT)
 
@@ -39,8 +38,8 @@ class _Norms:
         norm = values.get("grad_norm")
         if norm is None or not math.isfinite(norm):
             return None
-        self.window.add(step)
-        block = self._blocks.add(norm, self.window.size)
+        self._window.add(step)
+        block = self._blocks.add(norm, self._window.size)
         if block is None:
             return None
         usual = statistics.median(self._medians) if self._medians else None
@@ -48,17 +47,14 @@ class _Norms:
         return block.median, usual
 
 
-class Exploding(Rule):
+class Exploding(WindowRule):
     """The gradient norm explodes."""
 
     metrics = frozenset({"grad_norm"})
 
     def __init__(self) -> None:
-        self._norms = _Norms()
-
-    def on_facts(self, facts: Mapping[str, Any]) -> None:
-        """Reads the length of the run."""
-        self._norms.window.on_facts(facts)
+        super().__init__()
+        self._norms = _Norms(self.window)
 
     def on_metrics(self, step: int, values: Mapping[str, float]) -> Iterable[Alert]:
         """Compares each window of norms with those before it."""
@@ -67,29 +63,26 @@ class Exploding(Rule):
             yield Alert(AlertCode.GRADIENT_EXPLODING, step, {"norm": norm, "usual": usual})
 
 
-class Vanishing(Rule):
+class Vanishing(WindowRule):
     """The gradient norm vanishes before the data are learned."""
 
     metrics = frozenset({"loss", "grad_norm"})
     needs_falling_loss = True
 
     def __init__(self) -> None:
-        self._norms = _Norms()
+        super().__init__()
+        self._norms = _Norms(self.window)
         self._losses = Blocks()
         self._first_loss: float | None = None
         self._loss: float | None = None
         """The median of the last complete window."""
-
-    def on_facts(self, facts: Mapping[str, Any]) -> None:
-        """Reads the length of the run."""
-        self._norms.window.on_facts(facts)
 
     def on_metrics(self, step: int, values: Mapping[str, float]) -> Iterable[Alert]:
         """Compares each window of norms with those before it."""
         loss = values.get("loss")
         if loss is not None and math.isfinite(loss):
             self._first_loss = loss if self._first_loss is None else self._first_loss
-            if (losses := self._losses.add(loss, self._norms.window.size)) is not None:
+            if (losses := self._losses.add(loss, self.window.size)) is not None:
                 self._loss = losses.median
         if (window := self._norms.add(step, values)) is None or self._loss is None or self._first_loss is None:
             return

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from looptop.engine.runs.alerts.records import Alert, AlertCode, Rule
-from looptop.engine.runs.alerts.windows import Block, Blocks, WindowSize
+from looptop.engine.runs.alerts.windows import Block, Blocks, WindowRule
 
 FINITE = frozenset({"loss", "eval_loss", "grad_norm"})
 """The metrics of looptop's own trainers that must be finite; others may be unknown."""
@@ -72,23 +72,19 @@ class NotFinite(Rule):
                 yield Alert(AlertCode.NOT_FINITE, step, {"value": value}, name)
 
 
-class LossAboveStart(Rule):
+class LossAboveStart(WindowRule):
     """The training loss stays above its start."""
 
     metrics = frozenset({"loss", "eval_loss"})
     needs_falling_loss = True
 
     def __init__(self) -> None:
-        self._window = WindowSize()
+        super().__init__()
         self._first: list[float] = []
         self._before: float | None = None
         """The validation loss before training."""
         self._above: deque[bool] = deque()
         self._count = 0
-
-    def on_facts(self, facts: Mapping[str, Any]) -> None:
-        """Reads the length of the run."""
-        self._window.on_facts(facts)
 
     def on_metrics(self, step: int, values: Mapping[str, float]) -> Iterable[Alert]:
         """Raises an alert where most of the last losses are above the start."""
@@ -97,43 +93,39 @@ class LossAboveStart(Rule):
             self._before = before
         if loss is None or not math.isfinite(loss):
             return
-        self._window.add(step)
+        self.window.add(step)
         if len(self._first) < FIRST_LOSSES:
             self._first.append(loss)
         start = max(self._first) if self._before is None else max(self._before, self._first[0])
         self._above.append(loss > ABOVE_START * start > 0)
         self._count += self._above[-1]
-        size = self._window.size
+        size = self.window.size
         while len(self._above) > size:
             self._count -= self._above.popleft()
         if self._count >= SHARE_ABOVE * size:
             yield Alert(AlertCode.LOSS_ABOVE_START, step, {"loss": loss, "start": start})
 
 
-class LossRising(Rule):
+class LossRising(WindowRule):
     """The training loss has fallen and has been rising for long since."""
 
     metrics = frozenset({"loss"})
     needs_falling_loss = True
 
     def __init__(self) -> None:
-        self._window = WindowSize()
+        super().__init__()
         self._blocks = Blocks()
         self._first: Block | None = None
         self._least: tuple[Block, int] | None = None
         self._above = 0
-
-    def on_facts(self, facts: Mapping[str, Any]) -> None:
-        """Reads the length of the run."""
-        self._window.on_facts(facts)
 
     def on_metrics(self, step: int, values: Mapping[str, float]) -> Iterable[Alert]:
         """Compares each window of losses with the least window before it."""
         loss = values.get("loss")
         if loss is None or not math.isfinite(loss):
             return
-        self._window.add(step)
-        block = self._blocks.add(loss, self._window.size)
+        self.window.add(step)
+        block = self._blocks.add(loss, self.window.size)
         if block is None:
             return
         if self._first is None or self._least is None:
@@ -150,19 +142,15 @@ class LossRising(Rule):
             yield Alert(AlertCode.LOSS_RISING, step, figures)
 
 
-class EvalLossWorse(Rule):
+class EvalLossWorse(WindowRule):
     """The validation loss is worse than before training."""
 
     metrics = frozenset({"eval_loss"})
     needs_falling_loss = True
 
     def __init__(self) -> None:
-        self._window = WindowSize()
+        super().__init__()
         self._start: float | None = None
-
-    def on_facts(self, facts: Mapping[str, Any]) -> None:
-        """Reads the length of the run."""
-        self._window.on_facts(facts)
 
     def on_metrics(self, step: int, values: Mapping[str, float]) -> Iterable[Alert]:
         """Compares an evaluation with the one before training."""
@@ -172,7 +160,7 @@ class EvalLossWorse(Rule):
         if step <= 0:
             self._start = loss
             return
-        if self._start is None or step < UNJUDGED_FRACTION * self._window.total:
+        if self._start is None or step < UNJUDGED_FRACTION * self.window.total:
             return
         if loss > self._start + WORSE_FRACTION * abs(self._start):
             yield Alert(AlertCode.EVAL_LOSS_WORSE, step, {"loss": loss, "start": self._start})

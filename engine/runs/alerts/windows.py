@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
+from looptop.engine.runs.alerts.records import Rule
+
 WINDOW = 40
 """The fewest values that a rule judges: no spike, warm-up or noise lasts that long."""
 WINDOW_SHARE = 1 / 50
@@ -41,6 +43,17 @@ class WindowSize:
     def size(self) -> int:
         """The number of values."""
         return max(WINDOW, int(self.total * WINDOW_SHARE) // max(self._every, 1))
+
+
+class WindowRule(Rule):
+    """A rule that judges windows of values."""
+
+    def __init__(self) -> None:
+        self.window = WindowSize()
+
+    def on_facts(self, facts: Mapping[str, Any]) -> None:
+        """Reads the length of the run."""
+        self.window.on_facts(facts)
 
 
 class Block:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.files.exports import exports
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
 from looptop.engine.ppo.sample_export import write_batch_file
 from tests.factories.synthetic_ppo import Maker, make_run
@@ -35,9 +36,11 @@ def test_what_is_not_known_yet_is_null() -> None:
     assert all(value is not None for value in line["tokens"]["kl"])
 
 
-def test_a_batch_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+def test_a_batch_that_is_not_there_is_one_sentence() -> None:
     run = make_run(Maker(1, samples=2))
     with pytest.raises(LooptopError, match="has no batch 7"):
         write_batch_file(run, 7)
+    write_batch_file(run, 1).unlink()
+    (exports() / f"{run.file_name}-batch-1.jsonl").mkdir()
     with pytest.raises(LooptopError, match="cannot write"):
-        write_batch_file(run, 1, tmp_path / "nowhere" / "file.jsonl")
+        write_batch_file(run, 1)
