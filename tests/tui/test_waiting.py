@@ -27,10 +27,10 @@ def test_the_first_start_counts_and_the_next_knows_how_long_it_takes(clock: list
     assert status.text() == "starting: loading PyTorch…"
     clock[0] += 3
     assert status.text() == "starting: loading PyTorch, 3 s so far"
-    status.change("loading bundled")
+    status.take("loading bundled")
     clock[0] += 2
     assert status.text() == "loading bundled, 5 s so far"
-    status.change("ready")
+    status.take("ready")
     assert status.text() == "ready"
     eventually(lambda: StateFile().state.start_seconds == 5.0)
 
@@ -43,12 +43,12 @@ def test_the_first_start_counts_and_the_next_knows_how_long_it_takes(clock: list
 
 def test_another_model_is_counted_from_its_own_beginning(clock: list[float]) -> None:
     status = ModelStatus(StateFile())
-    status.change("ready")
+    status.take("ready")
     clock[0] += 60
-    status.change("loading vqa-3")
+    status.take("loading vqa-3")
     clock[0] += 2
     assert status.text() == "loading vqa-3, 2 s so far"
-    status.change("ready")
+    status.take("ready")
     assert status.text(unanswered=1) == "answering…"
     assert status.text(unanswered=3) == "answering 3 questions…"
 
@@ -56,10 +56,10 @@ def test_another_model_is_counted_from_its_own_beginning(clock: list[float]) -> 
 def test_a_process_that_ended_is_counted_anew(clock: list[float]) -> None:
     status = ModelStatus(StateFile())
     clock[0] += 50
-    status.change("ended")
+    status.take("ended")
     assert "ask again to restart it" in status.text()
     clock[0] += 50
-    status.change("starting")
+    status.take("starting")
     clock[0] += 2
     assert status.text() == "starting: loading PyTorch, 2 s so far"
 

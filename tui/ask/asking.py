@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from looptop.engine.errors import LooptopError
 from looptop.tui.ask.client import AnswerClient, AnswerHelper
 from looptop.tui.ask.many.questions import ManyQuestions
-from looptop.tui.ask.model_status import ENDED, FAILED, READY, ModelStatus
+from looptop.tui.ask.model_status import ModelState, ModelStatus
 from looptop.tui.ask.picture.views import PictureViews, Wanted
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Asking:
     def use(self, models: Sequence[str]) -> None:
         """Asks these models from now on."""
         self.models = tuple(models)
-        self._status.change(f"loading {self.model}")
+        self._status.change(ModelState.LOADING, f"loading {self.model}")
         self.views.use(self.model)
         self.load()
 
@@ -152,7 +152,7 @@ class Asking:
         try:
             send()
         except LooptopError as error:
-            self._status.change(FAILED)
+            self._status.change(ModelState.FAILED)
             self._listener.take_error(str(error), model)
             return False
         finally:
@@ -162,19 +162,20 @@ class Asking:
     def _on_reply(self, reply: AskReply) -> None:
         if not self._listener.is_mounted or not self._listener.is_attached:  # not drawn yet, or the app quits
             return
-        if reply.id == 0 or (reply.answer is None and reply.error is None):
-            self._status.change(reply.status or self._status.code)
+        if reply.status and (reply.id == 0 or (reply.answer is None and reply.error is None)):
+            self._status.take(reply.status)
         is_other = self.views.take(reply) or self.many.take(reply)
         asked = self._pending.pop(reply.id, None)
         loaded = self._loading.pop(reply.id, "") if reply.done else ""
         if reply.answer is not None and asked is not None:
-            self._status.change(READY)
+            self._status.change(ModelState.READY)
             self._listener.take_answer(asked, reply.answer)
         elif reply.error is not None:
             if reply.status == "ended":
-                self._status.change(ENDED)
-            elif reply.id and self._status.code != READY:  # The model was being loaded, which has failed.
-                self._status.change(FAILED)
+                self._status.change(ModelState.ENDED)
+            elif reply.id and self._status.state is not ModelState.READY:
+                # The model was being loaded, which has failed.
+                self._status.change(ModelState.FAILED)
             if not is_other:
                 self._listener.take_error(reply.error, loaded if asked is None else asked.model)
         elif asked is not None:  # Not the last reply: the question waits for the model.

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import time
+from enum import Enum
 
 from looptop.engine.text import visible
 from looptop.tui.kept_state import StateFile
 
-STARTING, READY, ENDED, FAILED = "starting", "ready", "ended", "failed"
-
 SHOWN_AFTER_SECONDS = 1.0
 """After how many seconds it is said how long the wait has been."""
+
+
+class ModelState(Enum):
+    """What the process can be doing. Replies name the first three by these words."""
+
+    STARTING = "starting"
+    READY = "ready"
+    ENDED = "ended"
+    LOADING = "loading"
+    FAILED = "failed"
+
+
+_OF_REPLIES = {each.value: each for each in (ModelState.STARTING, ModelState.READY, ModelState.ENDED)}
 
 
 class ModelStatus:
@@ -21,8 +33,9 @@ class ModelStatus:
     """
 
     def __init__(self, state_file: StateFile) -> None:
-        self.code = STARTING
-        """One of the four codes above; any other text says what is being loaded and is shown as it is."""
+        self.state = ModelState.STARTING
+        self._loading = ""
+        """What is being loaded, in words, in the state `LOADING`."""
         self._state_file = state_file
         self._status_time = time.monotonic()
         self._start_time: float | None = self._status_time
@@ -31,21 +44,31 @@ class ModelStatus:
     @property
     def is_loading(self) -> bool:
         """Whether the model is being started or loaded."""
-        return self.code not in (READY, ENDED, FAILED)
+        return self.state in (ModelState.STARTING, ModelState.LOADING)
 
-    def change(self, code: str) -> None:
-        """Takes a new status."""
-        if code == self.code:
+    def take(self, status: str) -> None:
+        """Takes the status of a reply; one that names no state says what is being loaded."""
+        state = _OF_REPLIES.get(status, ModelState.LOADING)
+        self.change(state, status if state is ModelState.LOADING else "")
+
+    def change(self, state: ModelState, loading: str = "") -> None:
+        """Takes a new status.
+
+        Args:
+            state: What the process is doing.
+            loading: With `LOADING`: what is being loaded, in words.
+        """
+        if (state, loading) == (self.state, self._loading):
             return
         now = time.monotonic()
-        if code == STARTING:
+        if state is ModelState.STARTING:
             self._start_time = now
-        elif code == READY and self._start_time is not None:
+        elif state is ModelState.READY and self._start_time is not None:
             self._state_file.keep_start_seconds(now - self._start_time)
             self._start_time = None
-        elif code in (ENDED, FAILED):
+        elif state in (ModelState.ENDED, ModelState.FAILED):
             self._start_time = None
-        self.code, self._status_time = code, now
+        self.state, self._loading, self._status_time = state, loading, now
 
     def text(self, unanswered: int = 0) -> str:
         """The status in words.
@@ -53,16 +76,16 @@ class ModelStatus:
         Args:
             unanswered: The number of questions that wait for an answer.
         """
-        if self.code == READY and unanswered:
+        if self.state is ModelState.READY and unanswered:
             return "answering…" if unanswered == 1 else f"answering {unanswered} questions…"
         words = {
-            READY: "ready",
-            ENDED: "the model's process ended; ask again to restart it",
-            FAILED: "it cannot be loaded; m chooses another",
-            STARTING: "starting: loading PyTorch",
+            ModelState.STARTING: "starting: loading PyTorch",
+            ModelState.READY: "ready",
+            ModelState.ENDED: "the model's process ended; ask again to restart it",
+            ModelState.LOADING: visible(self._loading),
+            ModelState.FAILED: "it cannot be loaded; m chooses another",
         }
-        text = words.get(self.code, visible(self.code))
-        return text + self._time_text() if self.is_loading else text
+        return words[self.state] + (self._time_text() if self.is_loading else "")
 
     def _time_text(self) -> str:
         began = self._status_time if self._start_time is None else self._start_time
