@@ -80,7 +80,7 @@ def for_threads(call: Callable[..., object]) -> Callable[..., None]:
     return deliver
 
 
-def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *, exclusive: bool = False) -> None:
+def work(node: Widget | App[Any], coroutine: Coroutine[Any, Any, None], group: str, *, exclusive: bool = False) -> None:
     """Runs a coroutine as a worker of the node.
 
     A failure because the node was removed from the screen is ignored. Any other exception is an error in looptop: it is
@@ -88,7 +88,7 @@ def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *
 
     Args:
         node: The widget or app that the work is for.
-        what: The coroutine.
+        coroutine: What to do.
         group: The name of a group of workers.
         exclusive: Whether to cancel the running workers of this group first.
     """
@@ -96,7 +96,7 @@ def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *
 
     async def go() -> None:
         try:
-            await what
+            await coroutine
         except Exception as error:
             # A node that is being removed is no longer displayed, and loses its children one by one.
             if not isinstance(error, GONE_ERRORS) or (node.display and node.is_attached):
@@ -106,7 +106,7 @@ def work(node: Widget | App[Any], what: Coroutine[Any, Any, None], group: str, *
     if worker._task is not None:
         # If it is cancelled before it starts, nothing has awaited the coroutine, and Python would warn of that. The
         # task is private, but in public only a message to the node tells of a worker's end, and the node may be gone.
-        worker._task.add_done_callback(lambda _task: what.close())
+        worker._task.add_done_callback(lambda _task: coroutine.close())
 
 
 def fetch(
@@ -153,12 +153,12 @@ def report(app: App[Any], error: BaseException) -> None:
 
 
 @contextlib.contextmanager
-def threads_report(to: Callable[[BaseException], object]) -> Iterator[None]:
+def threads_report(receive: Callable[[BaseException], object]) -> Iterator[None]:
     """Passes on exceptions of threads, which Python would print where nobody sees them while the app draws."""
 
     def caught(arguments: threading.ExceptHookArgs) -> None:
         if arguments.exc_value is not None:
-            to(arguments.exc_value)
+            receive(arguments.exc_value)
 
     before, threading.excepthook = threading.excepthook, caught
     try:

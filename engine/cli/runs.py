@@ -33,7 +33,7 @@ A minus also means `not`; before plain text it needs -- in front:
 
 TAKES_FILTERS = True
 
-_NOTE = 40
+_MAX_LABEL = 40
 """Characters of a title or note that are printed."""
 
 
@@ -107,7 +107,7 @@ def _row(summary: RunSummary) -> list[str]:
     value = math.nan if value is None else value
     model = measured_model(name, summary)
     done, seconds = progress(summary), took(summary)
-    label = cut(" ".join((summary.title or summary.note).split()), _NOTE)
+    label = cut(" ".join((summary.title or summary.note).split()), _MAX_LABEL)
     if summary.state is RunState.QUEUED:
         label = summary.reason + (f"; {label}" if label else "")
     if summary.trouble:

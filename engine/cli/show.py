@@ -30,8 +30,8 @@ EXAMPLES = """\
   looptop show vqa-3 --json
 """
 
-EVENTS_SHOWN = 10
-_LONGEST_ANSWER = 200
+MAX_EVENTS = 10
+_MAX_CHARACTERS = 200
 """Characters of a question, an answer or a truth that are printed."""
 
 TRAINED_ELSEWHERE = ("trainer", "tensorboard", "wandb")
@@ -57,7 +57,7 @@ def run(arguments: Arguments) -> int:
     summary = folder.summary()
     journal = Journal(folder.db)
     if arguments.json:
-        say_json(_all(folder, summary, journal))
+        say_json(_as_json(folder, summary, journal))
         return 0
     title = f"  {visible(summary.title)}" if summary.title else ""
     reason = why_interrupted(folder) if summary.state is RunState.INTERRUPTED else summary.reason
@@ -83,7 +83,7 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-def _all(folder: RunFolder, summary: RunSummary, journal: Journal) -> dict[str, Any]:
+def _as_json(folder: RunFolder, summary: RunSummary, journal: Journal) -> dict[str, Any]:
     return {
         **msgspec.to_builtins(summary),
         "path": str(folder.path),
@@ -105,7 +105,7 @@ def _facts(folder: RunFolder, summary: RunSummary, journal: Journal) -> list[tup
     config = _config(folder)
     return [
         ("preset", visible(summary.preset or "-")),
-        *_choices(summary.kind, config),
+        *_main_settings(summary.kind, config),
         ("device", " ".join(visible(facts[key]) for key in ("device", "precision") if key in facts) or "-"),
         ("parameters", _parameters(facts)),
         ("data holds", _split_sizes(facts)),
@@ -168,7 +168,7 @@ def _activity(summary: RunSummary, facts: dict[str, Any]) -> list[tuple[str, str
     return [("now", progress_text(progress, duration))]
 
 
-def _choices(kind: str, config: dict[str, Any]) -> list[tuple[str, str]]:
+def _main_settings(kind: str, config: dict[str, Any]) -> list[tuple[str, str]]:
     """The settings that characterise the run."""
     model, data = config.get("model", {}), config.get("data", {})
     source = ("data", visible(data.get("source", "-")))
@@ -228,9 +228,9 @@ def _print_answers(samples: list[AnswerSample]) -> None:
     rows = [
         [
             _short(each.question),
-            cut(visible_answer(each.answer), _LONGEST_ANSWER),
+            cut(visible_answer(each.answer), _MAX_CHARACTERS),
             percent(each.confidence),
-            cut(visible_answer(each.truth), _LONGEST_ANSWER),
+            cut(visible_answer(each.truth), _MAX_CHARACTERS),
         ]
         for each in samples
     ]
@@ -239,7 +239,7 @@ def _print_answers(samples: list[AnswerSample]) -> None:
 
 
 def _short(text: str) -> str:
-    return visible(cut(text, _LONGEST_ANSWER))
+    return visible(cut(text, _MAX_CHARACTERS))
 
 
 def _print_alerts(events: list[Event]) -> None:
@@ -255,7 +255,7 @@ def _print_events(events: list[Event]) -> None:
     if not events:
         return
     say()
-    for event in events[-EVENTS_SHOWN:]:
+    for event in events[-MAX_EVENTS:]:
         level = "" if event.level == "info" else f"{visible(event.level)}: "
         say(f"  {local_time(event.time, '%H:%M:%S')}  {level}{visible(event.text)}")
 

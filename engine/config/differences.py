@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
+def flatten(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
     """A configuration with dotted keys and values as text: `training.learning_rate` -> `0.001`."""
     lines: dict[str, str] = {}
     for key, value in settings.items():
         name = f"{above}.{key}" if above else str(key)
         if isinstance(value, Mapping):
-            lines |= flat(value, name)
+            lines |= flatten(value, name)
         else:
             lines[name] = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     return lines
@@ -21,7 +21,7 @@ def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
 
 def side_by_side(configurations: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str | None]]]:
     """Each key with its value in every configuration (None if it has none), in the order of first appearance."""
-    lines = [flat(each) for each in configurations]
+    lines = [flatten(each) for each in configurations]
     keys = dict.fromkeys(key for each in lines for key in each)
     return [(key, [each.get(key) for each in lines]) for key in keys]
 

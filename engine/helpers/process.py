@@ -48,7 +48,7 @@ class Reply(Struct, frozen=True, kw_only=True):
         return self.id == 0 and self.status == "ended"
 
 
-R = TypeVar("R", bound=Reply)
+ReplyType = TypeVar("ReplyType", bound=Reply)
 
 
 @dataclass
@@ -61,7 +61,7 @@ class _Child:
     closed: bool = False
 
 
-class HelperProcess(Generic[R]):
+class HelperProcess(Generic[ReplyType]):
     """Starts and talks to a helper process. `start`, `send` and `close` from any thread, `read` from one."""
 
     SERVER: ClassVar[str]
@@ -69,8 +69,8 @@ class HelperProcess(Generic[R]):
     NAME: ClassVar[str] = "the answering process"
     """The name of the process in error messages."""
 
-    def __init__(self, reply: type[R]) -> None:
-        self._reply = reply
+    def __init__(self, reply_type: type[ReplyType]) -> None:
+        self._reply_type = reply_type
         self._children: list[_Child] = []
         """The running process, after exited ones whose replies are not all read yet."""
         self._lock = threading.Lock()
@@ -125,7 +125,7 @@ class HelperProcess(Generic[R]):
                 stdin.write(msgspec.json.encode(request) + b"\n")
                 stdin.flush()
 
-    def read(self) -> R:
+    def read(self) -> ReplyType:
         """Waits for the next reply.
 
         When the process has exited, each unanswered request gets an error. Then comes a reply that is `ended`, unless
@@ -134,11 +134,11 @@ class HelperProcess(Generic[R]):
         while True:
             with self._lock:
                 if not self._children:
-                    return self._reply(status="ended")
+                    return self._reply_type(status="ended")
                 child = self._children[0]
             line = _pipe(child.process.stdout).readline()
             if line.endswith(b"\n"):
-                reply = msgspec.json.decode(line, type=self._reply)
+                reply = msgspec.json.decode(line, type=self._reply_type)
                 if reply.done:
                     with self._lock:
                         child.unanswered.pop(reply.id, None)
@@ -148,13 +148,13 @@ class HelperProcess(Generic[R]):
                 if child.unanswered:
                     request_id = next(iter(child.unanswered))
                     del child.unanswered[request_id]
-                    return self._reply(id=request_id, error=message, status="ended")
+                    return self._reply_type(id=request_id, error=message, status="ended")
                 self._children.remove(child)
                 _pipe(child.process.stdout).close()
                 with contextlib.suppress(OSError):
                     _pipe(child.process.stdin).close()
                 if not self._children:
-                    return self._reply(error=None if child.closed else message, status="ended")
+                    return self._reply_type(error=None if child.closed else message, status="ended")
 
     def close(self) -> None:
         """Kills the process. A waiting `read` returns."""
@@ -169,7 +169,7 @@ class HelperProcess(Generic[R]):
         code = child.process.wait()
         if child.closed:
             return f"{self.NAME} was closed"
-        return f"{self.NAME} ended ({_reason(code)}); ask again to start a new one"
+        return f"{self.NAME} ended ({_exit_reason(code)}); ask again to start a new one"
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
@@ -177,7 +177,7 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
-def _reason(code: int) -> str:
+def _exit_reason(code: int) -> str:
     if code < 0:
         try:
             return f"signal {signal.Signals(-code).name}"

@@ -27,7 +27,9 @@ class ReferenceRequest(Struct, frozen=True, kw_only=True):
     run: str
     """The run's folder."""
     step: int
+    """The step of the sample's batch."""
     row: int
+    """The sample's row in its batch."""
 
 
 class ReferenceReply(Reply, frozen=True, kw_only=True):

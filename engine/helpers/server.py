@@ -25,7 +25,7 @@ from msgspec import json
 from looptop.engine.compute.out_of_memory import is_out_of_memory, out_of_memory_text
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.private import open_regular
-from looptop.engine.helpers.process import R
+from looptop.engine.helpers.process import ReplyType
 from looptop.engine.runs.folder import home
 from looptop.engine.text import visible
 
@@ -33,7 +33,7 @@ MAX_LOG = 1_000_000
 """Bytes; a longer log is emptied when a process starts."""
 
 
-class HelperServer(Generic[R]):
+class HelperServer(Generic[ReplyType]):
     """Answers requests one after another.
 
     Args:
@@ -42,7 +42,7 @@ class HelperServer(Generic[R]):
         log: The file for tracebacks; error messages name it.
     """
 
-    def __init__(self, reply: type[R], replies: IO[bytes], log: Path) -> None:
+    def __init__(self, reply: type[ReplyType], replies: IO[bytes], log: Path) -> None:
         self.reply_type = reply
         self.replies = replies
         self.log = log
@@ -93,7 +93,7 @@ class HelperServer(Generic[R]):
         """Sends what is being done for the request."""
         self.reply(self.reply_type(id=self.request_id, status=status))
 
-    def reply(self, reply: R) -> None:
+    def reply(self, reply: ReplyType) -> None:
         """Writes one line; ends the process if nobody reads it any more."""
         try:
             self.replies.write(json.encode(reply) + b"\n")
@@ -102,7 +102,7 @@ class HelperServer(Generic[R]):
             os._exit(0)
 
 
-def run(make: Callable[[IO[bytes], Path], HelperServer[R]], log_name: str, module: str) -> None:
+def run(make: Callable[[IO[bytes], Path], HelperServer[ReplyType]], log_name: str, module: str) -> None:
     """Serves until standard input closes.
 
     Args:

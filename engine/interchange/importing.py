@@ -31,7 +31,7 @@ TENSORBOARD, WANDB = "tensorboard", "wandb"
 """The kinds of imported runs."""
 
 # The levels of a nested configuration that are kept.
-_DEEPEST = 20
+_MAX_DEPTH = 20
 
 
 def import_folder(folder: Path, on_run: OnRun, on_message: OnMessage, *, again: bool = False) -> bool:
@@ -65,12 +65,12 @@ def import_folder(folder: Path, on_run: OnRun, on_message: OnMessage, *, again: 
         raise LooptopError(
             f"{visible(folder)} holds neither TensorBoard's event files (*tfevents*) nor W&B's offline files (*.wandb)"
         )
-    known = {} if again else _known()
+    earlier = {} if again else _earlier_imports()
     complete = True
     for kind, path, files in sources:
         source = str(path.resolve())  # the same, whatever link leads to it
-        if source in known:
-            on_message(f"{visible(path)} is already imported as {known[source]}; --again imports it once more")
+        if source in earlier:
+            on_message(f"{visible(path)} is already imported as {earlier[source]}; --again imports it once more")
             continue
         name = path.parent.name if kind == WANDB else _name(folder, path)
         report = _Report(path, on_message)
@@ -95,7 +95,7 @@ class _Report:
         """Whether everything could be read."""
         self._on_message = on_message
 
-    def damaged(self, writer: JournalWriter, text: str, time: float | None = None) -> None:
+    def report_damage(self, writer: JournalWriter, text: str, time: float | None = None) -> None:
         """Reports that something could not be read."""
         self.complete = False
         self._say(writer, text, "warning", time)
@@ -104,15 +104,15 @@ class _Report:
         """Reports something that is not an error."""
         self._say(writer, text, "info", time)
 
-    def counted(self, writer: JournalWriter, left_out: Counter[str], time: float | None) -> None:
+    def report_left_out(self, writer: JournalWriter, left_out: Counter[str], time: float | None) -> None:
         """Reports what was left out because it is damaged."""
         if left_out:
-            self.damaged(writer, f"damaged: {_counts(left_out)}", time)
+            self.report_damage(writer, f"damaged: {_counts_text(left_out)}", time)
 
-    def other(self, writer: JournalWriter, kinds: Counter[str], time: float | None) -> None:
+    def report_other_kinds(self, writer: JournalWriter, kinds: Counter[str], time: float | None) -> None:
         """Reports values of kinds that are not imported."""
         if kinds:
-            self.note(writer, f"not imported: {_counts(kinds)}; a run of looptop holds numbers only", time)
+            self.note(writer, f"not imported: {_counts_text(kinds)}; a run of looptop holds numbers only", time)
 
     def _say(self, writer: JournalWriter, text: str, level: str, time: float | None) -> None:
         writer.event("import", text, level=level, time=time)
@@ -125,7 +125,7 @@ def _import(kind: str, source: str, name: str, files: list[Path], report: _Repor
         with RunLock(run.lock, run.id):
             writer = JournalWriter(run.db)
             try:
-                write_about(run.path, title=_line(name))
+                write_about(run.path, title=_one_line(name))
                 if kind == WANDB:
                     _read_wandb(report, writer, run, source)
                 else:
@@ -155,7 +155,7 @@ def _read_tensorboard(files: list[Path], report: _Report, writer: JournalWriter)
     curves = {tag: curve for tag, curve in reader.curves.items() if curve.steps}
     if not curves:
         others = reader.unreadable + reader.other
-        reasons = [f"it holds: {_counts(others)}"] if others else []
+        reasons = [f"it holds: {_counts_text(others)}"] if others else []
         raise LooptopError("; ".join([f"{visible(folder)} holds no scalars and is left out", *reasons, *broken]))
     first = min(curve.times[0] for curve in curves.values())
     last = max(curve.times[-1] for curve in curves.values())
@@ -165,9 +165,9 @@ def _read_tensorboard(files: list[Path], report: _Report, writer: JournalWriter)
     writer.facts(total_steps=max(curve.steps[-1] for curve in curves.values()))
     writer.state(RunState.RUNNING, time=first)
     for text in broken:
-        report.damaged(writer, f"{text}; what could be read is imported", last)
-    report.counted(writer, reader.unreadable, last)
-    report.other(writer, reader.other, last)
+        report.report_damage(writer, f"{text}; what could be read is imported", last)
+    report.report_left_out(writer, reader.unreadable, last)
+    report.report_other_kinds(writer, reader.other, last)
     if reader.superseded:
         report.note(
             writer,
@@ -177,7 +177,7 @@ def _read_tensorboard(files: list[Path], report: _Report, writer: JournalWriter)
         )
     if reader.shared:
         tags = ", ".join(visible(tag) for tag in sorted(reader.shared)[:5])
-        report.damaged(
+        report.report_damage(
             writer,
             f"two files wrote to {tags} at the same time: the values of the file with the later name are used, as in"
             " TensorBoard; give each writer a folder of its own",
@@ -189,54 +189,54 @@ def _read_tensorboard(files: list[Path], report: _Report, writer: JournalWriter)
 
 
 def _read_wandb(report: _Report, writer: JournalWriter, run: RunFolder, source: str) -> None:
-    path, described = report.path, wandb.RunDescription()
+    path, description = report.path, wandb.RunDescription()
     last, total = 0.0, 0
     names: set[str] = set()
     try:
-        for step in wandb.steps(path, described):
+        for step in wandb.steps(path, description):
             writer.metrics(step.number, step.values, step.time or None)
             last, total = max(last, step.time), max(total, step.number)
             names.update(step.values)
     except OSError as error:
         raise LooptopError(f"cannot read {visible(path)}: {error.strerror}") from None
-    last = last or described.started
+    last = last or description.started
     # Values that the run only set in its summary have no step of their own.
-    ends = {name: value for name, value in described.summary.items() if name not in names and name[:1] != "_"}
+    ends = {name: value for name, value in description.summary.items() if name not in names and name[:1] != "_"}
     if ends:
         writer.metrics(total, ends, last or None)
-    if not described.whole:
+    if not description.whole:
         text = f"{visible(path.name)} was cut short, or is damaged at its end: everything before is imported"
-        report.damaged(writer, text, last or None)
-    report.counted(writer, described.unreadable, last or None)
-    if described.off_axis:
-        axes = _counts(described.off_axis)
+        report.report_damage(writer, text, last or None)
+    report.report_left_out(writer, description.unreadable, last or None)
+    if description.off_axis:
+        axes = _counts_text(description.off_axis)
         report.note(writer, f"values whose axis has no whole number are at W&B's own step: {axes}", last or None)
-    report.other(writer, described.other, last or None)
-    for title, text, moment in described.alerts:
+    report.report_other_kinds(writer, description.other, last or None)
+    for title, text, moment in description.alerts:
         writer.event("alert", f"{title}: {text}" if title else text, level="warning", time=moment or None)
-    writer.facts(total_steps=total, wandb_id=described.run_id, project=described.project)
-    writer.state(RunState.RUNNING, time=described.started or last or None)
-    if described.exit_code is not None:
-        state = RunState.FINISHED if described.exit_code == 0 else RunState.FAILED
-        reason = "imported from W&B" if described.exit_code == 0 else f"exit code {described.exit_code}"
-        writer.state(state, reason, time=max(last, described.started) or None)
-    write_about(run.path, title=_line(described.name or path.stem), note=described.notes[:10_000])
+    writer.facts(total_steps=total, wandb_id=description.run_id, project=description.project)
+    writer.state(RunState.RUNNING, time=description.started or last or None)
+    if description.exit_code is not None:
+        state = RunState.FINISHED if description.exit_code == 0 else RunState.FAILED
+        reason = "imported from W&B" if description.exit_code == 0 else f"exit code {description.exit_code}"
+        writer.state(state, reason, time=max(last, description.started) or None)
+    write_about(run.path, title=_one_line(description.name or path.stem), note=description.notes[:10_000])
     run.write_settings(
         {
             "kind": WANDB,
-            "name": storable(described.name),
+            "name": storable(description.name),
             "source": storable(source),
-            "project": storable(described.project),
-            "config": _plain(described.config),
+            "project": storable(description.project),
+            "config": _as_toml(description.config),
         }
     )
 
 
-def _counts(kinds: Counter[str]) -> str:
+def _counts_text(kinds: Counter[str]) -> str:
     return ", ".join(f"{kind} ({count:,})" for kind, count in kinds.items())
 
 
-def _known() -> dict[str, str]:
+def _earlier_imports() -> dict[str, str]:
     """The ids of earlier imports, by source."""
     imported = {}
     for run in RunFolder.all():
@@ -251,18 +251,18 @@ def _name(folder: Path, path: Path) -> str:
     return folder.absolute().name if str(below) == "." else f"{folder.absolute().name}/{below}"
 
 
-def _line(text: str) -> str:
+def _one_line(text: str) -> str:
     return " ".join(text.split())[:200]
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+def _as_toml(value: Any, depth: int = 0) -> Any:
     """The value without what TOML cannot hold, or TOML readers cannot read."""
-    if depth > _DEEPEST:
+    if depth > _MAX_DEPTH:
         return "…"
     if isinstance(value, dict):
-        return {storable(str(key)): _plain(item, depth + 1) for key, item in value.items() if item is not None}
+        return {storable(str(key)): _as_toml(item, depth + 1) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
-        return [_plain(item, depth + 1) for item in value if item is not None]
+        return [_as_toml(item, depth + 1) for item in value if item is not None]
     if isinstance(value, int) and abs(value) >= 2**63:
         return "…"
     return value if isinstance(value, bool | int | float) else storable(str(value))

@@ -21,7 +21,7 @@ from looptop.tui.plots.composing import RunCurves, compose, compose_wall
 from looptop.tui.plots.curves import AXIS, FAINT, FIRST, LEVEL, ROLES, SECOND, SIXTH, Curve, Run, envelope
 from looptop.tui.plots.drawing import Drawing, PlotArea, column_of, draw
 from looptop.tui.plots.picture import PngCanvas, SvgCanvas, paint
-from looptop.tui.plots.scales import axis_ticks, clock, edges, labels, scale
+from looptop.tui.plots.scales import axis_ticks, clock, end_labels, limits_and_ticks, tick_labels
 from looptop.tui.plots.spec import ChartSpec, Line
 from looptop.tui.plots.text_picture import text_picture
 from looptop.tui.plots.view import Span, View, limited, neighbour, panned, rounded_up, zoomed
@@ -140,8 +140,8 @@ def test_there_are_three_labels_where_there_is_room() -> None:
 @given(some.floats(1e-6, 1e6), some.floats(1.01, 1e6), some.integers(3, 12))
 @example(0.4, 4.0, 5)
 def test_ticks_of_a_logarithmic_scale_are_round_values(low: float, factor: float, count: int) -> None:
-    _, _, ticks = scale(math.log10(low), math.log10(low * factor), count, True)
-    written = labels(ticks, True)
+    _, _, ticks = limits_and_ticks(math.log10(low), math.log10(low * factor), count, True)
+    written = tick_labels(ticks, True)
     assert len(set(written)) == len(written) >= 2
     if factor >= 10:
         for label in written:
@@ -180,7 +180,7 @@ def test_time_is_written_as_on_a_stopwatch() -> None:
 def test_the_ends_of_a_low_chart_have_labels_that_differ(lowest: float, above: float) -> None:
     highest = lowest + abs(above)
     assume(highest - lowest > 4e-7 * max(abs(lowest), abs(highest)))
-    low, high = edges(lowest, highest)
+    low, high = end_labels(lowest, highest)
     assert low != high and low and high and max(len(low), len(high)) <= 6
 
 

@@ -14,7 +14,7 @@ from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.records import SampleRecord
 from looptop.engine.runs.folder import RunLock, RunState
 from looptop.tui.plots.composing import RunCurves, compose_wall
-from looptop.tui.plots.histogram import bins, ends_text
+from looptop.tui.plots.histogram import count_in_bins, ends_text
 from looptop.tui.plots.view import View
 from looptop.tui.ppo import text as words
 from looptop.tui.ppo.columns import SampleRow, sorted_rows
@@ -51,7 +51,7 @@ def test_a_histograms_ends_never_run_together(low: str, high: str, text: str) ->
 
 @given(some.lists(figures, max_size=80), some.integers(1, 24))
 def test_every_figure_lies_in_the_one_bar_that_counts_it(values: list[float], count: int) -> None:
-    counts, ranges = bins(values, count)
+    counts, ranges = count_in_bins(values, count)
     finite = [value for value in values if math.isfinite(value)]
     assert sum(counts) == len(finite)
     for number, wanted in zip(counts, ranges, strict=True):

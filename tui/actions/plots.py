@@ -60,8 +60,10 @@ PLOT_ACTIONS = {
         ),
         Action("overlay", "O", "overlay", "Overlay another run on the charts, or remove it.", palette=True),
         Action("export_chart", "E", "export", "Write the chart as CSV, SVG, PNG and plain text.", palette=True),
-        Action("choose(-1)", "left_square_bracket", "chart", "Choose the previous chart.", footer=False, key_text="["),
-        Action("choose(1)", "right_square_bracket", "chart", "Choose the next chart.", footer=False, key_text="]"),
+        Action(
+            "step_chart(-1)", "left_square_bracket", "chart", "Choose the previous chart.", footer=False, key_text="["
+        ),
+        Action("step_chart(1)", "right_square_bracket", "chart", "Choose the next chart.", footer=False, key_text="]"),
         Action("row(-1)", "up,k", "up", "The chart above.", footer=False, key_text="↑ k"),
         Action("row(1)", "down,j", "down", "The chart below.", footer=False, key_text="↓ j"),
         Action("page(-1)", "pageup", "page up", "The previous page of charts.", footer=False, key_text="PgUp"),

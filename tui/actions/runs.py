@@ -180,7 +180,12 @@ RUN_ACTIONS = {
     "charts": (
         Action("filter", "slash", "filter", "Show only metrics whose names match.", palette=True, key_text="/"),
         Action(
-            "choose", "v", "one in front", "Bring the next of several runs to the front.", footer=False, palette=True
+            "next_in_front",
+            "v",
+            "one in front",
+            "Bring the next of several runs to the front.",
+            footer=False,
+            palette=True,
         ),
         Action(
             "configurations",

@@ -196,7 +196,7 @@ class ChartsScreen(MainScreen):
 
     # What keys ask for.
 
-    def action_choose(self) -> None:
+    def action_next_in_front(self) -> None:
         """Highlights the next run, after the last one none."""
         if len(self._reader.runs) > 1:
             self._chosen = -1 if self._chosen == len(self._reader.runs) - 1 else self._chosen + 1

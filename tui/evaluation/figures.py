@@ -16,9 +16,10 @@ from looptop.tui.actions import bindings
 from looptop.tui.plots.interval import MIN_SCALE_WIDTH, interval_drawing, scale_title
 from looptop.tui.widgets.table import Cell, Column, Row, Table
 
-MOST_SCALE = 60
+MAX_SCALE_WIDTH = 60
+"""The most cells of the scale on which intervals are drawn."""
 
-MOST_GROUPS = 200
+MAX_GROUPS = 200
 """The most groups of one kind: a large data set has thousands of answers."""
 
 NAME_WIDTH, OTHER_WIDTHS = 20, 59
@@ -80,7 +81,7 @@ class FigureTable(Table):
             self._fill(self.cursor)
 
     def _fill(self, cursor: int) -> None:
-        scale = max(MIN_SCALE_WIDTH, min(MOST_SCALE, self.size.width - NAME_WIDTH - OTHER_WIDTHS))
+        scale = max(MIN_SCALE_WIDTH, min(MAX_SCALE_WIDTH, self.size.width - NAME_WIDTH - OTHER_WIDTHS))
         columns = (
             Column("name", "", NAME_WIDTH, text=True),
             Column("value", "figure", 8),
@@ -111,19 +112,19 @@ def _row(one: Figure, scale: int) -> Row:
 
 def main_figures(evaluation: Evaluation, report: Report) -> list[Figure]:
     """The lines of the main figures."""
-    counted = "The training data are not known."
+    source = "The training data are not known."
     if evaluation.training_data:
-        counted = f"Counted in {evaluation.training_data}."
-    before = "The confidence is not calibrated."
+        source = f"Counted in {evaluation.training_data}."
+    calibration = "The confidence is not calibrated."
     if evaluation.temperature is not None:
-        before = f"Before calibration it was {share(report.raw_calibration_error)}."
+        calibration = f"Before calibration it was {share(report.raw_calibration_error)}."
     figures = [
         _estimate("accuracy", evaluation.accuracy, "The official VQA accuracy.", "primary"),
         _estimate("exact", evaluation.exact, "The share of answers that match the right answer exactly."),
         _estimate(
             "question only",
             evaluation.question_only,
-            f"Without looking: the most frequent answer to the question in the training data. {counted}",
+            f"Without looking: the most frequent answer to the question in the training data. {source}",
             "warn",
         ),
         _estimate(
@@ -134,7 +135,7 @@ def main_figures(evaluation: Evaluation, report: Report) -> list[Figure]:
         ),
         Figure(
             "calibration error",
-            f"The mean distance between confidence and accuracy over 15 bins of confidence. {before}",
+            f"The mean distance between confidence and accuracy over 15 bins of confidence. {calibration}",
             evaluation.calibration_error,
         ),
     ]
@@ -158,9 +159,9 @@ def group_figures(report: Report) -> list[Figure]:
         ("by right answer", "truth", report.by_answer),
     ):
         figures.append(Figure(title))
-        figures += [_group(field, group) for group in groups[:MOST_GROUPS]]
-        if len(groups) > MOST_GROUPS:
-            figures.append(Figure(f"  {len(groups) - MOST_GROUPS:,} more", "`looptop eval --json` lists them."))
+        figures += [_group(field, group) for group in groups[:MAX_GROUPS]]
+        if len(groups) > MAX_GROUPS:
+            figures.append(Figure(f"  {len(groups) - MAX_GROUPS:,} more", "`looptop eval --json` lists them."))
     return figures
 
 

@@ -15,14 +15,14 @@ from looptop.tui.evaluation.timeline_reader import Timeline, TypeKind, types_of
 from looptop.tui.plots.sparkline import cell_of, sparkline_of_latest
 from looptop.tui.widgets.table import Cell, Column, Row, Table
 
-HERE = "▾"
+SHOWN_EVALUATION_MARK = "▾"
 """Marks the shown evaluation above the sparklines."""
 
-NAME_WIDTH, OTHER_WIDTHS, LEAST_LINE = 20, 35, 8
+NAME_WIDTH, OTHER_WIDTHS, MIN_SPARKLINE_WIDTH = 20, 35, 8
 """Cells of the names; of the other columns with the spaces between all; of a sparkline at least."""
 
 
-MOST_SCALE = 4
+MAX_CELLS_PER_EVALUATION = 4
 """The most cells of one evaluation in a sparkline."""
 
 
@@ -76,15 +76,15 @@ class TypeTable(Table, inherit_bindings=False):
     def _fill(self) -> None:
         timeline = self._timeline
         count = len(timeline.steps) if timeline is not None else 0
-        room = max(LEAST_LINE, self.size.width - NAME_WIDTH - OTHER_WIDTHS)
-        scale = max(1, min(MOST_SCALE, room // max(1, count)))
+        room = max(MIN_SPARKLINE_WIDTH, self.size.width - NAME_WIDTH - OTHER_WIDTHS)
+        scale = max(1, min(MAX_CELLS_PER_EVALUATION, room // max(1, count)))
         shown = min(count, room)
         title = " " * scale * (cell_of(timeline.index, count, shown) if timeline is not None and count else 0)
         columns = (
             Column("name", "", NAME_WIDTH, text=True),
             Column("accuracy", "accuracy", 9),
             Column("change", "change", 8),
-            Column("line", title + HERE * scale, max(LEAST_LINE, shown * scale), text=True),
+            Column("line", title + SHOWN_EVALUATION_MARK * scale, max(MIN_SPARKLINE_WIDTH, shown * scale), text=True),
             Column("questions", "questions", 9),
         )
         cursor = max(1, self.cursor)  # The first line is a title.

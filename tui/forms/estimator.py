@@ -34,7 +34,7 @@ class Estimator:
         self._on_reply = on_reply
         self._on_idle = on_idle
         self._client: HelperClient[EstimateRequest, EstimateReply] | None = None
-        self._asked = 0
+        self._last_request_id = 0
 
     def ask(self, config: RunConfig) -> None:
         """Asks about a configuration.
@@ -47,7 +47,7 @@ class Estimator:
         if self._client is None:
             self._client = HelperClient(self._take, make_process)
         settings = to_dict(config)
-        self._asked = self._client.send(lambda number: EstimateRequest(id=number, settings=settings))
+        self._last_request_id = self._client.send(lambda number: EstimateRequest(id=number, settings=settings))
 
     def close(self) -> None:
         """Ends the process; the next question starts another one."""
@@ -58,7 +58,7 @@ class Estimator:
     def _take(self, reply: EstimateReply) -> None:
         if reply.ended:
             self.close()
-        elif reply.id == self._asked:
+        elif reply.id == self._last_request_id:
             self._on_reply(reply)
             if reply.done:
                 self._on_idle()

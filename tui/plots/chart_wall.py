@@ -77,7 +77,7 @@ class ChartWall(StyleCache, can_focus=True):
         self._lines = ChartLines()
         self._shown: dict[str, list[list[Run]]] = {}
         """The lines of each chart of the page, as they are on the screen."""
-        self._shown_in: Grid | None = None
+        self._shown_grid: Grid | None = None
         self._mouse = WallMouse(self)
         self.view = View()
         self.chosen = 0
@@ -102,8 +102,8 @@ class ChartWall(StyleCache, can_focus=True):
     @property
     def page(self) -> tuple[ChartSpec, ...]:
         """The charts on the screen."""
-        where = self._grid()
-        return self.specs[where.first : where.first + where.length]
+        page_grid = self._grid()
+        return self.specs[page_grid.first : page_grid.first + page_grid.length]
 
     @property
     def chosen_spec(self) -> ChartSpec | None:
@@ -154,17 +154,17 @@ class ChartWall(StyleCache, can_focus=True):
         """Draws anew and refreshes the cells that have changed."""
         if not self.size.width or not self.is_attached:
             return
-        where, before, in_grid = self._grid(), self._shown, self._shown_in
-        self._shown_in = where
+        page_grid, before, grid_before = self._grid(), self._shown, self._shown_grid
+        self._shown_grid = page_grid
         self._shown = {
-            spec.key: self._lines_of(spec, index, where) for index, spec in enumerate(self.page, where.first)
+            spec.key: self._lines_of(spec, index, page_grid) for index, spec in enumerate(self.page, page_grid.first)
         }
-        if where != in_grid or list(before) != list(self._shown):
+        if page_grid != grid_before or list(before) != list(self._shown):
             self.refresh()
             return
         regions = []
-        for index, (key, lines) in enumerate(self._shown.items(), where.first):
-            left, top = where.origin(index)
+        for index, (key, lines) in enumerate(self._shown.items(), page_grid.first):
+            left, top = page_grid.origin(index)
             for y, (line, old) in enumerate(zip(lines, before[key], strict=True)):
                 if line is not old and line != old:
                     begin, end = changed_cells(old, line)
@@ -173,7 +173,7 @@ class ChartWall(StyleCache, can_focus=True):
         if regions:
             self.refresh(*regions)
 
-    def _lines_of(self, spec: ChartSpec, index: int, where: Grid) -> list[list[Run]]:
+    def _lines_of(self, spec: ChartSpec, index: int, page_grid: Grid) -> list[list[Run]]:
         span = self.span
         step, view = self.cursor, self.data.view
         marking = Marking(
@@ -185,7 +185,7 @@ class ChartWall(StyleCache, can_focus=True):
         return self._lines.of(
             spec,
             self.chart(spec),
-            (where.width, where.height),
+            (page_grid.width, page_grid.height),
             span,
             replace(view, log=self.view.log),
             marking,
@@ -198,15 +198,14 @@ class ChartWall(StyleCache, can_focus=True):
         kept = self._strips.get(y)
         if kept is not None:
             return kept
-        if self._shown_in is None:
+        if self._shown_grid is None:
             self.redraw()
-        where = self._shown_in
+        page_grid = self._shown_grid
         segments: list[Segment] = []
-        if where is not None:
-            row, line = divmod(y, where.height)
-            for lines in (
-                list(self._shown.values())[row * where.columns : (row + 1) * where.columns] if row < where.rows else []
-            ):
+        if page_grid is not None:
+            row, line = divmod(y, page_grid.height)
+            charts = list(self._shown.values())[row * page_grid.columns : (row + 1) * page_grid.columns]
+            for lines in charts if row < page_grid.rows else ():
                 segments += [Segment(run.text, self._style_of(run.role)) for run in lines[line]]
         strip = Strip(segments).adjust_cell_length(self.size.width, self.base_style)
         self._strips[y] = strip
@@ -234,7 +233,7 @@ class ChartWall(StyleCache, can_focus=True):
 
     # Choosing a chart.
 
-    def action_choose(self, by: int) -> None:
+    def action_step_chart(self, by: int) -> None:
         """Chooses the next or the previous chart; after the last one the first."""
         if self.specs:
             self._choose((self.chosen + by) % len(self.specs))
@@ -245,8 +244,8 @@ class ChartWall(StyleCache, can_focus=True):
 
     def action_page(self, by: int) -> None:
         """Turns the page."""
-        where = self._grid()
-        self._choose(self.chosen + by * (1 if self.large else where.columns * where.rows))
+        page_grid = self._grid()
+        self._choose(self.chosen + by * (1 if self.large else page_grid.columns * page_grid.rows))
 
     def action_jump(self, to: str) -> None:
         """Chooses the `first` or the `last` chart."""
@@ -359,11 +358,11 @@ class ChartWall(StyleCache, can_focus=True):
 
     def under(self, x: int, y: int) -> PointerTarget | None:
         """What is at a cell of the wall; None if no chart is."""
-        where = self._grid()
-        index = where.index_at(x, y)
+        page_grid = self._grid()
+        index = page_grid.index_at(x, y)
         if index is None:
             return None
-        left, top = where.origin(index)
+        left, top = page_grid.origin(index)
         return PointerTarget(index, *self._lines.under(self.specs[index].key, x - left, y - top, self.span))
 
     def position_in(self, index: int, x: int, span: Span) -> float:

@@ -13,7 +13,7 @@ from looptop.engine.journal.step_axis import Unit
 from looptop.tui.plots.chart_data import MARK_SIGNS, AxisMark, ChartData, Level
 from looptop.tui.plots.curves import AXIS, FAINT, LEVEL, ROUNDING_NOISE, Curve, Run, drawable
 from looptop.tui.plots.raster import LEVEL_PATTERN, PATTERNS, PLAIN, Raster, runs
-from looptop.tui.plots.scales import LABEL_WIDTH, axis_ticks, edge, edges, labels, scale
+from looptop.tui.plots.scales import LABEL_WIDTH, axis_ticks, end_label, end_labels, limits_and_ticks, tick_labels
 from looptop.tui.plots.view import Span
 
 AXIS_MIN_HEIGHT = 7
@@ -287,13 +287,13 @@ def _scale_of(
     low, high = limits
     if height < TICKS_MIN_HEIGHT:
         return _plain_scale(low, high, height, area.log)
-    bottom, top, ticks = scale(low, high, max(3, height // LINES_PER_TICK), area.log)
+    bottom, top, ticks = limits_and_ticks(low, high, max(3, height // LINES_PER_TICK), area.log)
     if chart.lowest is not None and not area.log:
         bottom = low
     if chart.highest is not None and not area.log:
         top = high
     axis = _Scale(bottom, top, {})
-    for tick, label in zip(ticks, labels(ticks, area.log), strict=True):
+    for tick, label in zip(ticks, tick_labels(ticks, area.log), strict=True):
         if bottom - 1e-9 <= tick <= top + 1e-9:
             axis.ticks.setdefault(axis.dot(tick, 4 * height) // 4, label)
     return axis
@@ -305,8 +305,8 @@ def _plain_scale(low: float, high: float, height: int, log: bool) -> _Scale:
         apart = 1.0 if log else 0.5 * (abs(low) or 1)
         value = 10**low if log else low
         axis = _Scale(low - apart, low + apart, {})
-        return axis._replace(ticks={axis.dot(low, 4 * height) // 4: edge(value, abs(value))})
-    bottom, top = edges(10**low, 10**high) if log else edges(low, high)
+        return axis._replace(ticks={axis.dot(low, 4 * height) // 4: end_label(value, abs(value))})
+    bottom, top = end_labels(10**low, 10**high) if log else end_labels(low, high)
     return _Scale(low, high, {height - 1: bottom, 0: top} if height > 1 else {0: top})
 
 

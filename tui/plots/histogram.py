@@ -22,10 +22,10 @@ from looptop.tui.widgets.style_cache import StyleCache
 
 BAR_WIDTH = 3
 """Cells from one bar to the next."""
-MOST_BARS = 24
+MAX_BARS = 24
 
 
-class Range(NamedTuple):
+class BarRange(NamedTuple):
     """The range of a bar; only the last bar's range contains its upper end (`closed`)."""
 
     low: float
@@ -39,18 +39,18 @@ class Range(NamedTuple):
         return self.low <= value < self.high or (self.closed and value == self.high)
 
 
-def bins(values: Sequence[float], count: int) -> tuple[list[int], list[Range]]:
+def count_in_bins(values: Sequence[float], count: int) -> tuple[list[int], list[BarRange]]:
     """Counts the figures in each of `count` equally wide ranges from the smallest to the largest figure."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite or count < 1:
         return [], []
     low, high = min(finite), max(finite)
     if high <= low:
-        return [len(finite)], [Range(low, high, True)]
+        return [len(finite)], [BarRange(low, high, True)]
     shares = [at / count for at in range(1, count)]
     # Interpolated, since the difference of the ends may overflow; the maximum keeps rounding from reversing two edges.
     edges = [low, *itertools.accumulate((low * (1 - share) + high * share for share in shares), max), high]
-    ranges = [Range(edges[at], edges[at + 1], at == count - 1) for at in range(count)]
+    ranges = [BarRange(edges[at], edges[at + 1], at == count - 1) for at in range(count)]
     counts = [0] * count
     for value in finite:
         counts[min(bisect_right(edges, value), count) - 1] += 1
@@ -75,7 +75,7 @@ class Histogram(StyleCache, can_focus=True):
         """A bar was chosen, to show only the figures in its range; None shows all."""
 
         histogram: Histogram
-        range: Range | None
+        bar_range: BarRange | None
 
         @property
         def control(self) -> Histogram:
@@ -87,7 +87,7 @@ class Histogram(StyleCache, can_focus=True):
         self._title = title
         self._values: Sequence[float] = ()
         self._counts: list[int] = []
-        self._ranges: list[Range] = []
+        self._ranges: list[BarRange] = []
         self.chosen: int | None = None
 
     def show(self, values: Sequence[float]) -> None:
@@ -109,7 +109,8 @@ class Histogram(StyleCache, can_focus=True):
             self.action_no_bar()
 
     def _count(self) -> None:
-        self._counts, self._ranges = bins(self._values, max(1, min(MOST_BARS, (self.size.width - 1) // BAR_WIDTH)))
+        bars = max(1, min(MAX_BARS, (self.size.width - 1) // BAR_WIDTH))
+        self._counts, self._ranges = count_in_bins(self._values, bars)
 
     def action_bar(self, by: int) -> None:
         """Chooses the next bar that is not empty, in either direction."""

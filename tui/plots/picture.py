@@ -14,7 +14,7 @@ from looptop.engine.text import visible
 from looptop.tui.plots.chart_data import MARK_SIGNS, ChartData
 from looptop.tui.plots.curves import FAINT, FIFTH, FIRST, FOURTH, LEVEL, SECOND, SIXTH, THIRD, drawable
 from looptop.tui.plots.drawing import PlotArea, level_text, pieces_of, value_limits
-from looptop.tui.plots.scales import axis_ticks, labels, scale
+from looptop.tui.plots.scales import axis_ticks, limits_and_ticks, tick_labels
 from looptop.tui.plots.view import Span
 
 WIDTH, HEIGHT = 1200, 700
@@ -177,7 +177,7 @@ def paint(canvas: Canvas, title: str, chart: ChartData, span: Span, unit: Unit, 
     limits = value_limits(chart, pieces, PlotArea(0, 0, span, log=log))
     if limits is None:
         return canvas.data()
-    low, high, ticks = scale(*limits, 8, log)
+    low, high, ticks = limits_and_ticks(*limits, 8, log)
 
     def x_of(position: float) -> float:
         return LEFT + (position - span.first) / span.width * (right - LEFT)
@@ -185,7 +185,7 @@ def paint(canvas: Canvas, title: str, chart: ChartData, span: Span, unit: Unit, 
     def y_of(value: float) -> float:
         return bottom - (max(low, min(value, high)) - low) / (high - low) * (bottom - TOP)
 
-    for tick, label in zip(ticks, labels(ticks, log), strict=True):
+    for tick, label in zip(ticks, tick_labels(ticks, log), strict=True):
         canvas.line([(LEFT, y_of(tick)), (right, y_of(tick))], PALE, 1)
         canvas.text((LEFT - 8, y_of(tick)), label, INK, "end")
     for position, label in axis_ticks(span, unit, 10):

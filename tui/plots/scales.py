@@ -16,7 +16,7 @@ _SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400
 """Round distances of ticks in seconds; above them, round numbers of days."""
 
 
-def scale(lowest: float, highest: float, count: int, log: bool) -> tuple[float, float, list[float]]:
+def limits_and_ticks(lowest: float, highest: float, count: int, log: bool) -> tuple[float, float, list[float]]:
     """Limits with a little air around the data, and about `count` round values between them: at least two, or three.
 
     With `log`, all of these are logarithms; the ticks are those of round values, not of round logarithms.
@@ -106,8 +106,8 @@ def clock(seconds: float, units: int = 2) -> str:
     whole = max(0, round(seconds))
     parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "m"), (whole % 60, "s")]
     first = next((at for at, (count, _) in enumerate(parts) if count), 3)
-    written = [f"{count}{name}" for count, name in parts[first : first + units] if count]
-    return "".join(written) or "0s"
+    texts = [f"{count}{name}" for count, name in parts[first : first + units] if count]
+    return "".join(texts) or "0s"
 
 
 def position_text(position: float, unit: Unit, step: str = "step") -> str:
@@ -117,7 +117,7 @@ def position_text(position: float, unit: Unit, step: str = "step") -> str:
     return f"epoch {position:.2f}" if unit == "epoch" else f"{step} {round(position):,}"
 
 
-def labels(ticks: Sequence[float], log: bool) -> list[str]:
+def tick_labels(ticks: Sequence[float], log: bool) -> list[str]:
     """Labels of ticks with enough digits to tell them apart, in `LABEL_WIDTH` cells if that is possible."""
     values = [10**value if log else value for value in ticks]
     spread = max(values) - min(values) if values else 0.0
@@ -133,21 +133,21 @@ def labels(ticks: Sequence[float], log: bool) -> list[str]:
         lambda value, d=digits: short_exponent(f"{value:.{d}e}") if value else "0"  # type: ignore[misc]
         for digits in range(1, 16)
     ]
-    written: list[str] = []
+    texts: list[str] = []
     for narrow in (True, False):
         for way in ways:
-            written = [way(value) for value in values]
-            fits = not narrow or max(map(len, written), default=0) <= LABEL_WIDTH
-            if fits and len(set(written)) == len(written) and _agree(written, values, 0.0 if log else spread):
-                return written
-    return written
+            texts = [way(value) for value in values]
+            fits = not narrow or max(map(len, texts), default=0) <= LABEL_WIDTH
+            if fits and len(set(texts)) == len(texts) and _agree(texts, values, 0.0 if log else spread):
+                return texts
+    return texts
 
 
-def _agree(written: Sequence[str], values: Sequence[float], spread: float) -> bool:
+def _agree(texts: Sequence[str], values: Sequence[float], spread: float) -> bool:
     """Whether the labels equal the values, as precisely as the chart can show; without a spread, each relatively."""
     return all(
         abs(float(text) - value) <= (0.02 * spread + 1e-12 * abs(value) if spread else 0.02 * abs(value))
-        for text, value in zip(written, values, strict=True)
+        for text, value in zip(texts, values, strict=True)
     )
 
 
@@ -162,10 +162,10 @@ def _label(value: float) -> str:
     return f"{value:.4f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"
 
 
-def edges(lowest: float, highest: float) -> tuple[str, str]:
+def end_labels(lowest: float, highest: float) -> tuple[str, str]:
     """Labels of an axis's ends, of at most six cells, with as many digits as tell them apart."""
     spread = highest - lowest
-    low, high = edge(lowest, spread), edge(highest, spread)
+    low, high = end_label(lowest, spread), end_label(highest, spread)
     for digits in range(5):
         if low != high and (low == "0" or abs(float(low) - lowest) < spread) and abs(float(high) - highest) < spread:
             break
@@ -176,11 +176,11 @@ def edges(lowest: float, highest: float) -> tuple[str, str]:
             low = high = ""
     if low == high or not low:
         # Six cells cannot tell them apart: the upper label shows the difference.
-        low, high = edge(lowest, spread), f"+{short_exponent(f'{spread:.0e}')}"
+        low, high = end_label(lowest, spread), f"+{short_exponent(f'{spread:.0e}')}"
     return low, high
 
 
-def edge(value: float, spread: float) -> str:
+def end_label(value: float, spread: float) -> str:
     """A label of at most six cells, with the digits that a chart of this spread needs."""
     if value == 0:
         return "0"

@@ -14,7 +14,7 @@ from looptop.tui.plots.chart_data import ChartData
 from looptop.tui.plots.curves import FAINT, FIRST, drawable
 from looptop.tui.plots.drawing import PlotArea, level_text, pieces_of, value_limits
 from looptop.tui.plots.raster import PATTERNS, PLAIN
-from looptop.tui.plots.scales import axis_ticks, labels, scale
+from looptop.tui.plots.scales import axis_ticks, limits_and_ticks, tick_labels
 from looptop.tui.plots.view import Span
 
 WIDTH, HEIGHT = 100, 28
@@ -51,7 +51,7 @@ def text_picture(title: str, chart: ChartData, span: Span, unit: Unit, *, log: b
     ]
     if limits is None:
         return "\n".join([*head, "  (no values)", ""])
-    low, high, ticks = scale(*limits, HEIGHT // 3, log)
+    low, high, ticks = limits_and_ticks(*limits, HEIGHT // 3, log)
     head += [f"  ┄ {level_text(level)}" for level in chart.levels]
     import plotext
 
@@ -65,7 +65,7 @@ def text_picture(title: str, chart: ChartData, span: Span, unit: Unit, *, log: b
         for axis in (0, 1):
             figure.axes(True, axis=axis, side=0)
         for name, ends, marks in (
-            ("y", (low, high), list(zip(ticks, labels(ticks, log), strict=True))),
+            ("y", (low, high), list(zip(ticks, tick_labels(ticks, log), strict=True))),
             ("x", tuple(span), axis_ticks(span, unit, WIDTH // 14)),
         ):
             ruler = figure.ruler(name)

@@ -17,7 +17,7 @@ from looptop.engine.ppo.records import BatchRecord, Judgement, SampleRecord
 from looptop.engine.ppo.sample_filter import SampleView, parse
 from looptop.engine.text import counted
 from looptop.tui.actions import bindings
-from looptop.tui.plots.histogram import Histogram, Range
+from looptop.tui.plots.histogram import BarRange, Histogram
 from looptop.tui.ppo.columns import SampleRow, sample_cells, sample_columns, sample_rows, sorted_rows
 from looptop.tui.ppo.sample_text import sample_in_short
 from looptop.tui.ppo.snapshot import Reward
@@ -53,7 +53,7 @@ class BatchPage(Vertical):
         self._filter = parse("", ())
         self.filter_text = ""
         """The filter as it was typed."""
-        self._ranges: dict[str, Range] = {}
+        self._ranges: dict[str, BarRange] = {}
         self._row: int | None = None
         """The sample under the cursor, by its row in the batch."""
         self.table = ColumnTable(id="samples-table")
@@ -273,10 +273,10 @@ class BatchPage(Vertical):
     def _bar_chosen(self, event: Histogram.Chosen) -> None:
         event.stop()
         key = "reward" if event.histogram.id == "reward-bars" else "kl"
-        if event.range is None:
+        if event.bar_range is None:
             self._ranges.pop(key, None)
         else:
-            self._ranges[key] = event.range
+            self._ranges[key] = event.bar_range
         self._arrange()
 
     def on_resize(self) -> None:

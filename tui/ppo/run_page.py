@@ -230,7 +230,7 @@ class RunPage(Vertical):
             case "smoothing":
                 self.wall.action_smoothing()
             case _:
-                self.wall.action_choose(1 if action == "next" else -1)
+                self.wall.action_step_chart(1 if action == "next" else -1)
 
     def leave_charts(self) -> bool:
         """Leaves the large chart, or the charts; returns whether there was something to leave."""

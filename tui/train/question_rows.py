@@ -28,7 +28,7 @@ COLUMNS = (
 """The keys of all but the last are what the rows can be sorted by."""
 
 
-def cells(each: CuratedQuestion, confidences: Sequence[float], epochs_width: int) -> Row:
+def question_cells(each: CuratedQuestion, confidences: Sequence[float], epochs_width: int) -> Row:
     """A row.
 
     Args:
@@ -39,15 +39,15 @@ def cells(each: CuratedQuestion, confidences: Sequence[float], epochs_width: int
     return [
         Cell("✗", "bad") if each.is_dropped else Cell("→", "accent") if each.edited_answer is not None else Cell(""),
         Cell(each.question, "out" if each.is_dropped else ""),
-        Cell(_label(each), "accent" if each.edited_answer is not None else "out" if each.is_dropped else "bold"),
-        Cell(_figure(each.loss)),
+        Cell(_label_text(each), "accent" if each.edited_answer is not None else "out" if each.is_dropped else "bold"),
+        Cell(_loss_text(each.loss)),
         Cell("-" if math.isnan(each.confidence) else probability(each.confidence).strip()),
         Cell("-" if math.isnan(each.variability) else f"{each.variability:.3f}"),
         Cell(sparkline_of_means(confidences, epochs_width), "primary"),
     ]
 
 
-def details(each: CuratedQuestion, confidences: Sequence[float], width: int) -> Content:
+def question_details(each: CuratedQuestion, confidences: Sequence[float], width: int) -> Content:
     """The question under the cursor in full, its label and edit, and how its confidence went.
 
     Args:
@@ -69,21 +69,21 @@ def details(each: CuratedQuestion, confidences: Sequence[float], width: int) -> 
         lines.append(Content.styled("no epoch has trained on it yet", "$text-muted"))
     else:
         lines.append(Content.styled(sparkline_of_means(confidences, width), "$text-primary"))
-        lines.append(Content.styled(_span(confidences), "$text-muted"))
+        lines.append(Content.styled(_first_and_last(confidences), "$text-muted"))
     lines.append(safe(f"{each.image_name} · {each.question_id}", "$text-muted"))
     return Content("\n").join(lines)
 
 
-def _label(each: CuratedQuestion) -> str:
+def _label_text(each: CuratedQuestion) -> str:
     label = visible_answer(each.answer)
     return label if each.edited_answer is None else f"{label} → {visible(each.edited_answer)}"
 
 
-def _figure(loss: float) -> str:
+def _loss_text(loss: float) -> str:
     return "-" if math.isnan(loss) else number(loss)
 
 
-def _span(confidences: Sequence[float]) -> str:
+def _first_and_last(confidences: Sequence[float]) -> str:
     """The first and the last confidence in words."""
     known = [value for value in confidences if not math.isnan(value)]
     if len(known) < 2:

@@ -22,7 +22,7 @@ from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
 from looptop.tui.train.question_panel import QuestionPanel
-from looptop.tui.train.question_rows import COLUMNS, cells, details
+from looptop.tui.train.question_rows import COLUMNS, question_cells, question_details
 from looptop.tui.train.questions_reader import QuestionsReader
 from looptop.tui.widgets.bars import KeyBar
 from looptop.tui.widgets.field import Field
@@ -163,7 +163,7 @@ class QuestionsPage(Overlay[None]):
             return None
         row = int(self._rows[index])
         confidences = self._questions.confidences(row).tolist()
-        return cells(self._questions[row], confidences, self._table.span_of("epochs")[1])
+        return question_cells(self._questions[row], confidences, self._table.span_of("epochs")[1])
 
     @property
     def _table(self) -> Table:
@@ -187,7 +187,7 @@ class QuestionsPage(Overlay[None]):
             panel.clear()
             return
         confidences = self._questions.confidences(question.row).tolist()
-        panel.show_question(question.image, details(question, confidences, max(8, panel.content_size.width)))
+        panel.show_question(question.image, question_details(question, confidences, max(8, panel.content_size.width)))
 
     def on_resize(self, event: Any) -> None:
         """Fits the line of bars to the new width."""
