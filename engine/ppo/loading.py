@@ -16,7 +16,7 @@ from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.ppo import PolicyConfig, PpoRunConfig
 from looptop.engine.config.types import Kernels
 from looptop.engine.errors import LooptopError, error_text
-from looptop.engine.models.damage import damage_of
+from looptop.engine.models.damage import ADVICE, damage_of
 from looptop.engine.models.folder_check import check_model_files
 from looptop.engine.models.names import adapted_from, resolve, resolve_adapters
 from looptop.engine.models.weights import load_complete_model, load_part
@@ -169,10 +169,15 @@ def _merge_adapters(policy: Policy, folder: Path) -> Policy:
         # peft, safetensors and json each have exceptions of their own for a damaged file.
         why = damage_of(folder) or f"the adapters in {visible(folder)} cannot be loaded: {error_text(error)}"
         raise LooptopError(why) from error
-    missing = [name for name in loaded.missing_keys if "lora_" in name or "modules_to_save" in name]
-    if mismatched := [*missing, *loaded.unexpected_keys]:
+    missing = sorted(name for name in loaded.missing_keys if "lora_" in name or "modules_to_save" in name)
+    if missing:
         raise LooptopError(
-            f"the adapters in {visible(folder)} are incomplete or belong to another model, see {visible(mismatched[0])}"
+            f"the adapters in {visible(folder)} are incomplete: {visible(missing[0])} is missing; {ADVICE}"
+        )
+    if loaded.unexpected_keys:
+        raise LooptopError(
+            f"the adapters in {visible(folder)} belong to another model: {visible(policy.name_or_path)} has no"
+            f" {visible(min(loaded.unexpected_keys))}; correct base_model_name_or_path in its adapter_config.json"
         )
     merged: Policy = adapted.merge_and_unload().requires_grad_(True)
     merged.name_or_path = str(folder)

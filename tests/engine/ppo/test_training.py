@@ -291,7 +291,11 @@ def test_adapters_that_are_damaged_are_refused_in_a_sentence(tiny: PpoRunConfig,
     assert load_policy(copied), "what the folder says of its model is enough"
     weights = load_file(copied / "adapter_model.safetensors")
     save_file(dict(list(weights.items())[1:]), copied / "adapter_model.safetensors")
-    with pytest.raises(LooptopError, match="are incomplete or belong to another model"):
+    with pytest.raises(LooptopError, match=r"are incomplete: \S+ is missing; download or save the model again"):
+        load_policy(copied)
+    other = {name.replace("block.0", "block.9"): tensor.clone() for name, tensor in weights.items()}
+    save_file(weights | other, copied / "adapter_model.safetensors")
+    with pytest.raises(LooptopError, match=r"belong to another model: \S+ has no \S+block\.9\S+; correct base_model"):
         load_policy(copied)
     (copied / "adapter_model.safetensors").write_bytes(b"x")
     with pytest.raises(LooptopError, match=r"adapter_model.safetensors is damaged: its header"):
