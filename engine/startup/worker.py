@@ -19,6 +19,7 @@ from looptop.engine.config import RunConfig, to_dict
 from looptop.engine.errors import MAX_ERROR_LENGTH, LooptopError, error_text
 from looptop.engine.files.lock import RunLock
 from looptop.engine.files.private import touch_private
+from looptop.engine.files.replacing import remove_old_drafts
 from looptop.engine.journal.causes import Stop, StopReason, cause_text
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
@@ -102,6 +103,8 @@ class RunThread(threading.Thread):
             try:
                 if settings:
                     config = self._change(config, settings)
+                for below in (folder.path, folder.controls):
+                    remove_old_drafts(below)
                 self.journal = JournalWriter(folder.db)
                 touch_private(folder.log)
             except OSError as error:

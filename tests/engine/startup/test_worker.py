@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import signal
@@ -19,6 +20,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.run import Run, resume, start
+from looptop.engine.startup.worker import RunThread
 from tests.factories.processes import python, read_line
 from tests.factories.runs import Steps, config, write_checkpoint
 from tests.support import eventually, wait_taken
@@ -35,6 +37,18 @@ def test_a_run_trains_to_its_end() -> None:
     run.stop()
     with pytest.raises(LooptopError, match=r"not running, it is finished$"):
         run.pause()
+
+
+def test_what_killed_processes_left_half_written_is_removed_before_a_run_trains() -> None:
+    folder = RunFolder.create("vqa", config())
+    drafts = [folder.path / "about.toml.0123abcd.draft", folder.controls / "1-pause.json.0123abcd.draft"]
+    for draft in drafts:
+        draft.write_bytes(b"half")
+        os.utime(draft, (0, 0))
+    with drafts[0].open("rb") as written:
+        fcntl.flock(written, fcntl.LOCK_EX)
+        RunThread(folder, Steps(1)).run()
+    assert [draft.exists() for draft in drafts] == [True, False], "the first has a writer"
 
 
 def test_a_run_is_paused_stepped_saved_continued_and_stopped() -> None:
