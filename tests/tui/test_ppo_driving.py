@@ -19,7 +19,7 @@ from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.startup import host
 from looptop.tui.plots.histogram import Histogram
-from looptop.tui.ppo import before_after as comparing
+from looptop.tui.ppo import comparer as comparing
 from looptop.tui.ppo import references
 from looptop.tui.ppo.batch_page import BatchPage
 from looptop.tui.ppo.before_after_page import BeforeAfterPage

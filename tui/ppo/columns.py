@@ -9,7 +9,7 @@ from functools import cached_property
 
 from looptop.engine.ppo.health import LABELS
 from looptop.engine.ppo.records import TOKEN_COLUMNS, BatchRecord, Judgement, SampleRecord, TokenTable
-from looptop.tui.ppo.batches import BatchRow
+from looptop.tui.ppo.batch_rows import BatchRow
 from looptop.tui.ppo.snapshot import Reward
 from looptop.tui.text import short_number
 from looptop.tui.widgets.table import Cell, Column, Row

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.records import TokenTable
 from looptop.tui.background import in_thread, work
-from looptop.tui.ppo.batch_data import BatchData, next_mark, read_batch
+from looptop.tui.ppo.batch_reader import BatchData, next_mark, read_batch
 from looptop.tui.ppo.columns import SampleRow, sample_rows
 from looptop.tui.ppo.references import References, SampleKey
 from looptop.tui.ppo.screen_widgets import Level, PpoWidgets

@@ -18,7 +18,7 @@ from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.composing import compose_wall
 from looptop.tui.plots.spec import ChartSpec
 from looptop.tui.plots.wall_layout import MinChartSize
-from looptop.tui.ppo.batches import BatchRow, BatchRows
+from looptop.tui.ppo.batch_rows import BatchRow, BatchRows
 from looptop.tui.ppo.charts import charts_of
 from looptop.tui.ppo.columns import BATCH_COLUMNS, BATCH_FIGURES, batch_cells
 from looptop.tui.ppo.snapshot import PpoSnapshot

@@ -23,8 +23,8 @@ from looptop.tui.forms.launcher import Launcher
 from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.ppo import saving
 from looptop.tui.ppo.batch_page import BatchPage
-from looptop.tui.ppo.before_after import Comparer
 from looptop.tui.ppo.before_after_page import BeforeAfterPage
+from looptop.tui.ppo.comparer import Comparer
 from looptop.tui.ppo.controls import PpoControls
 from looptop.tui.ppo.navigation import IN_BATCH, Navigation
 from looptop.tui.ppo.run_page import RunPage

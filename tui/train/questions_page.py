@@ -21,8 +21,7 @@ from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import safe
-from looptop.tui.train.question_panel import QuestionPanel
-from looptop.tui.train.question_rows import COLUMNS, question_cells, question_details
+from looptop.tui.train.one_question import COLUMNS, QuestionPanel, question_cells, question_details
 from looptop.tui.train.questions_reader import QuestionsReader
 from looptop.tui.widgets.bars import KeyBar
 from looptop.tui.widgets.field import Field

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from looptop.engine.runs.context import RunContext
 from looptop.engine.text import visible
 from looptop.engine.vqa.batches import Questions
+from looptop.engine.vqa.curation.callback import CuratedEpochs
 from looptop.engine.vqa.curation.edits import Edits, check_answer
-from looptop.engine.vqa.curation.epochs import CuratedEpochs
 from looptop.engine.vqa.curation.inherited import matched, read_inherited
 from looptop.engine.vqa.curation.journal import CurationJournal, write_questions
 from looptop.engine.vqa.curation.records import TrainingQuestion
