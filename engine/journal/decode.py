@@ -36,6 +36,7 @@ _FACTS: dict[str, Any] = {
     "trainable": _Count,
     "n_train": _Count,
     "n_validation": _Count,
+    "n_validation_images": _Count,
     "n_held_out": _Count,
     "n_test": _Count,
     "samples": _Count,

@@ -19,10 +19,12 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.models.names import read_json
 from looptop.engine.models.tensor_shapes import tensor_shapes
 from looptop.engine.runs.alerts.accuracy import QUESTION_ONLY
+from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.confidence.doubts import Check
 from looptop.engine.vqa.confidence.training_notes import (
     CONFIDENCE,
     IMAGES,
+    MIN_VALIDATION_IMAGES,
     WORDS,
     Calibration,
     read_calibration,
@@ -148,7 +150,8 @@ def calibrate_helps(name: str, calibrated: bool, unchecked: Collection[Check]) -
     """Whether `looptop calibrate` may give a model what a check lacks.
 
     It does the same again where it was done before: after training for a run's result, and never for the images of a
-    checkpoint, for which the run's result, if there is one, tells what its data allow.
+    checkpoint, for which the run's result, if there is one, tells what its data allow. Without a result, the number of
+    its validation images tells whether they are enough.
 
     Args:
         name: The model, as `saved_models.folder_of` takes it.
@@ -158,11 +161,21 @@ def calibrate_helps(name: str, calibrated: bool, unchecked: Collection[Check]) -
     if name == BUNDLED or not unchecked:
         return False
     run = run_of(name)
-    result = None if run is None else run.model
-    if result is None or not (result / CONFIDENCE).exists():
-        return not calibrated or result is not None
+    if run is None or not (run.model / CONFIDENCE).exists():
+        return not calibrated or (run is not None and (Check.WORDS in unchecked or _has_enough_images(run)))
     kept = {Check.WORDS: WORDS, Check.IMAGE: IMAGES}
-    return any((result / kept[check]).exists() for check in unchecked)
+    return any((run.model / kept[check]).exists() for check in unchecked)
+
+
+def _has_enough_images(run: RunFolder) -> bool:
+    """Whether the run's validation images may be enough to recognise unfamiliar ones; also if that is not known."""
+    try:
+        facts = Journal(run.db).facts()
+    except LooptopError:
+        return True
+    # Older runs noted only the questions; there are no more images than these.
+    most = facts.get("n_validation_images", facts.get("n_validation"))
+    return not isinstance(most, int) or most >= MIN_VALIDATION_IMAGES
 
 
 def _part(name: str, config: object) -> ModelPart:

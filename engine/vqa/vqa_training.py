@@ -108,6 +108,7 @@ def train(context: RunContext) -> dict[str, Any]:
         precision=device.precision,
         n_train=len(train_split),
         n_validation=len(validation),
+        n_validation_images=len(validation.image_paths),
         n_test=len(test) if test is not None else 0,
         processes=context.processes.count,
         parameters=sum(p.numel() for p in model.parameters()),

@@ -25,6 +25,9 @@ WORDS = "training_words.json"
 IMAGES = "training_images.safetensors"
 """The file with the features of training images (`unfamiliar_images`)."""
 
+MIN_VALIDATION_IMAGES = 100
+"""With fewer, no features of images are kept: there is no telling below which distance 99 % of images are."""
+
 FORMAT = 1
 """The version of the three files; a file of images that names none is of version 1."""
 

@@ -19,15 +19,19 @@ from torch import Tensor
 
 from looptop.engine.errors import error_text
 from looptop.engine.files.private import read_regular
-from looptop.engine.vqa.confidence.training_notes import FORMAT, IMAGES, newer, replace_note, unreadable
+from looptop.engine.vqa.confidence.training_notes import (
+    FORMAT,
+    IMAGES,
+    MIN_VALIDATION_IMAGES,
+    newer,
+    replace_note,
+    unreadable,
+)
 
 MAX_FILE_BYTES = 64 * 2**20
 
 MAX_IMAGES = 2000
 """The most training images whose features are kept; 3 MiB with 768 dimensions, in half precision."""
-
-MIN_VALIDATION_IMAGES = 100
-"""With fewer, there is no telling below which distance 99 % of images are."""
 
 FAMILIAR_FRACTION = 0.99
 

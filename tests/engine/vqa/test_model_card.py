@@ -39,7 +39,7 @@ def test_a_runs_model_has_its_runs_figures(tmp_path: Path) -> None:
 
 
 def test_calibrating_helps_only_where_it_can_add_what_is_missing(tmp_path: Path) -> None:
-    run = make_run()
+    run = make_run(extra=lambda journal: journal.facts(n_validation=5000, n_validation_images=1000))
     checkpoint, both = f"{run.id}:checkpoint-60", (Check.WORDS, Check.IMAGE)
     assert not calibrate_helps("bundled", False, both)
     assert calibrate_helps(str(tmp_path), False, both), "a model from elsewhere"
@@ -52,6 +52,24 @@ def test_calibrating_helps_only_where_it_can_add_what_is_missing(tmp_path: Path)
     (run.model / training_notes.IMAGES).touch()
     assert calibrate_helps(checkpoint, True, [Check.IMAGE])
     assert not calibrate_helps(checkpoint, True, [Check.WORDS])
+
+
+@pytest.mark.parametrize(
+    ("facts", "helps"),
+    [
+        ({"n_validation": 5000, "n_validation_images": 100}, True),
+        ({"n_validation": 5000, "n_validation_images": 99}, False),
+        ({"n_validation": 100}, True),
+        ({"n_validation": 99}, False),
+    ],
+)
+def test_calibrating_helps_no_checkpoint_whose_run_has_too_few_images(facts: dict[str, int], helps: bool) -> None:
+    run = make_run(extra=lambda journal: journal.facts(**facts))
+    checkpoint = f"{run.id}:checkpoint-60"
+    assert calibrate_helps(checkpoint, True, [Check.IMAGE]) is helps
+    assert calibrate_helps(checkpoint, True, [Check.WORDS, Check.IMAGE]), "the words can still be added"
+    run.db.write_bytes(b"damaged")
+    assert calibrate_helps(checkpoint, True, [Check.IMAGE]), "not known"
 
 
 def test_what_is_damaged_is_said_and_costs_only_itself(tmp_path: Path) -> None:

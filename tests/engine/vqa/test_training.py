@@ -79,6 +79,7 @@ def test_a_run_learns_and_leaves_behind_what_a_person_looks_for() -> None:
                 point.value,  # type: ignore[arg-type]
             )
         assert sum(map(sum, breakdown.confusion.counts)) == facts["n_validation"]
+    assert 0 < facts["n_validation_images"] < facts["n_validation"]
     assert (run.folder.model / "README.md").is_file()
     answer = looptop.Answerer.load(run.id).answer(Path(samples[0].image), samples[0].question)
     assert answer.answer == samples[0].answer
