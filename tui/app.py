@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from looptop.engine.runs.listing import Summaries
     from looptop.engine.vqa.images.entries import ImageEntry
     from looptop.tui.ask.client import AnswerHelper
-    from looptop.tui.evaluation.evaluating import EvaluationHelper
+    from looptop.tui.evaluation.evaluation_runner import EvaluationHelper
     from looptop.tui.run_events import RunEvents
 
 Value = TypeVar("Value")

@@ -11,7 +11,7 @@ from textual.screen import Screen
 if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
     from looptop.tui.ask.client import AnswerHelper
-    from looptop.tui.evaluation.evaluating import EvaluationHelper
+    from looptop.tui.evaluation.evaluation_runner import EvaluationHelper
 
 
 @dataclass(frozen=True)

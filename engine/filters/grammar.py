@@ -30,7 +30,7 @@ _OPERATOR = re.compile(r"\s*+([<>=]=?+|!=)")
 _KEYWORD = re.compile(r"\s*+(and|or|not)(?![^\s()])(?!\s*+([<>=]|!=))", re.IGNORECASE)
 _KEY = re.compile(r"([A-Za-z]++):")
 _VALUE = re.compile(r'(?:"[^"]*+"|[^\s"()])*+')
-_LISTED = re.compile(r'(?:"[^"]*+"|[^",])++')
+_VALUE_IN_LIST = re.compile(r'(?:"[^"]*+"|[^",])++')
 _NAME = re.compile(r'(?:"[^"]*+"|!(?!=)|[^\s"()<>=!])*+')
 _WORD = re.compile(rf"(?=[<>=]|!=){_VALUE.pattern}|{_NAME.pattern}")
 """If an operator comes first, with nothing before it to compare, it is a word that ends at the next whitespace."""
@@ -117,12 +117,12 @@ class _Parser(Generic[Row]):
         if vocabulary.texts and (key := _KEY.match(self.text, self.at)):
             self.at = key.end()
             return self.match(key[1].lower())
-        form = _WORD if vocabulary.bare_words else _NAME
-        word, quantifier = self.word(form), ""
+        pattern = _WORD if vocabulary.bare_words else _NAME
+        word, quantifier = self.word(pattern), ""
         if word.typed in vocabulary.special:
             return Match("", (word.text,), self.negated)
         if word.typed in vocabulary.quantifiers:
-            quantifier, word = word.text, self.word(form)
+            quantifier, word = word.text, self.word(pattern)
         if not word.typed or _KEYWORD.match(self.text, word.start):
             raise word.unexpected(vocabulary.example)
         operator = _OPERATOR.match(self.text, self.at)
@@ -142,7 +142,7 @@ class _Parser(Generic[Row]):
         if key not in texts:
             raise LooptopError(f"there is no key '{visible(key)}:'; {suggestion(key, texts)}")
         word = self.word(_VALUE, skip=False)
-        values = tuple(value.replace('"', "").lower() for value in _LISTED.findall(word.typed))
+        values = tuple(value.replace('"', "").lower() for value in _VALUE_IN_LIST.findall(word.typed))
         if not values:
             raise word.unexpected(f"a value right after the colon, such as {key}:{texts[key].example}")
         for value in values:
@@ -164,11 +164,11 @@ class _Parser(Generic[Row]):
         self.at = match.end() if consume else self.at
         return True
 
-    def word(self, form: re.Pattern[str], skip: bool = True) -> Word:
+    def word(self, pattern: re.Pattern[str], skip: bool = True) -> Word:
         """The next word; empty at a parenthesis and at the end."""
         if skip:
             self.skip_whitespace()
-        match, start = form.match(self.text, self.at), self.at
+        match, start = pattern.match(self.text, self.at), self.at
         typed = match[0] if match else ""
         self.at += len(typed)
         return Word(typed.replace('"', ""), typed, self.text, start)

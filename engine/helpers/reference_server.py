@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LOG = "reference.log"
 
 
-class Loaded(NamedTuple):
+class LoadedReference(NamedTuple):
     """A run's loaded reference."""
 
     config: PpoRunConfig
@@ -44,7 +44,7 @@ class Server(HelperServer[ReferenceReply]):
 
     def __init__(self, replies: IO[bytes], log: Path) -> None:
         super().__init__(ReferenceReply, replies, log)
-        self.loaded: tuple[Path, Loaded] | None = None
+        self.loaded: tuple[Path, LoadedReference] | None = None
 
     def answer(self, line: bytes) -> None:
         """Responds to one sample's query."""
@@ -64,7 +64,7 @@ class Server(HelperServer[ReferenceReply]):
         self.reply(ReferenceReply(id=request.id, response=response, status="ready"))
 
 
-def _load(config: PpoRunConfig) -> Loaded:
+def _load(config: PpoRunConfig) -> LoadedReference:
     from looptop.engine.ppo.loading import load_policy_and_reference, load_tokenizer
 
     # Without adapters: a run with adapters uses its policy with the adapters switched off as its reference.
@@ -73,10 +73,10 @@ def _load(config: PpoRunConfig) -> Loaded:
     )
     _, policy, _ = load_policy_and_reference(plain, "cpu")
     policy.train(False)
-    return Loaded(config, policy, load_tokenizer(config.model.policy))
+    return LoadedReference(config, policy, load_tokenizer(config.model.policy))
 
 
-def _respond(loaded: Loaded, text: str, step: int, row: int) -> str:
+def _respond(loaded: LoadedReference, text: str, step: int, row: int) -> str:
     from looptop.engine.ppo.data import Queries
     from looptop.engine.ppo.loading import max_query_length
     from looptop.engine.ppo.rollout import TRAINING, SpecialIds, roll_out, uniforms

@@ -18,28 +18,28 @@ SELECT part / ? AS number, total(sum), total(count), min(minimum), max(maximum),
 FROM ({parts})
 GROUP BY number ORDER BY number
 """
-_OF_ROWS = """
+_FROM_ROWS = """
 SELECT step AS part, value AS sum, value IS NOT NULL AS count, value AS minimum, value AS maximum,
     value IS NULL AS missing, 0 AS gone
 FROM metrics WHERE name = ? AND step BETWEEN ? AND ?
 """
-_OF_BUCKETS = """
+_FROM_BUCKETS = """
 SELECT bucket * span AS part, sum, count, minimum, maximum, missing, sum IS NULL AS gone
 FROM buckets WHERE name = ? AND span = ? AND bucket BETWEEN ? AND ?
 """
 
 
-def read_series(read: Any, name: str, buckets: int, first: int | None, last: int | None) -> Series:
-    """A metric between two steps (both included), in about `buckets` columns at most.
+def read_series(read: Any, name: str, max_columns: int, first: int | None, last: int | None) -> Series:
+    """A metric between two steps (both included), in about `max_columns` columns at most.
 
     Args:
         read: The `execute` of a connection inside a transaction.
         name: The metric.
-        buckets: The number of columns of the chart.
+        max_columns: The number of columns of the chart.
         first: The first step; None for the metric's first.
         last: The last step; None for the metric's last.
     """
-    columns = max(1, buckets)
+    columns = max(1, max_columns)
     row = read("SELECT id FROM names WHERE name = ?", (storable(name),)).fetchone()
     if row is None:
         return Series([], [], [], [], [])
@@ -52,20 +52,20 @@ def read_series(read: Any, name: str, buckets: int, first: int | None, last: int
     ).fetchone()[0]
     if not isinstance(low, int) or not isinstance(high, int) or high < low:
         return Series([], [], [], [], [])
-    few = read(
+    points = read(
         "SELECT step, value FROM metrics WHERE name = ? AND step BETWEEN ? AND ? ORDER BY step LIMIT ?",
         (name_id, low, high, columns + 1),
     ).fetchall()
-    if len(few) <= columns:
-        values = [decode.real(value) for _, value in few]
-        return Series([step for step, _ in few], values, values, values, [int(value is None) for value in values])
+    if len(points) <= columns:
+        values = [decode.real(value) for _, value in points]
+        return Series([step for step, _ in points], values, values, values, [int(value is None) for value in values])
     span, width = _column_width(high - low + 1, columns)
     parts: list[str] = []
-    bound: list[int] = [width]
+    parameters: list[int] = [width]
     for size, start, end in _segments(low, high, [each for each in (*reversed(BUCKET_WIDTHS), 1) if each <= span]):
-        parts.append(_OF_BUCKETS if size > 1 else _OF_ROWS)
-        bound += [name_id, size, start // size, end // size] if size > 1 else [name_id, start, end]
-    rows = read(_COLUMNS.format(parts=" UNION ALL ".join(parts)), bound).fetchall()
+        parts.append(_FROM_BUCKETS if size > 1 else _FROM_ROWS)
+        parameters += [name_id, size, start // size, end // size] if size > 1 else [name_id, start, end]
+    rows = read(_COLUMNS.format(parts=" UNION ALL ".join(parts)), parameters).fetchall()
     return Series(
         steps=[min(max(bucket * width + width // 2, low), high) for bucket, *_ in rows],
         mean=[_mean(total, count, gone) for _, total, count, _, _, _, gone in rows],
@@ -107,11 +107,11 @@ def read_smoothed(read: Any, name: str, steps: Sequence[int], weight: float) -> 
         (row[0], begin[0] if begin else -(2**63), steps[-1], limit + 1),
     ).fetchall()
     if len(rows) > limit:  # more than computing each step on its own would read
-        return _averages_apart(read, row[0], steps, weight, memory)
+        return _averages_step_by_step(read, row[0], steps, weight, memory)
     return _averages(rows, steps, weight)
 
 
-def _averages_apart(
+def _averages_step_by_step(
     read: Any, name_id: int, steps: Sequence[int], weight: float, memory: int
 ) -> list[tuple[int, float | None]]:
     smoothed: dict[int, float | None] = {}

@@ -12,12 +12,12 @@ from looptop.engine.models.tensor_shapes import check_tensors
 from looptop.engine.models.value_types import wrong_value
 from looptop.engine.text import visible
 
-MOST_JSON_BYTES = 512 * 2**20
+MAX_JSON_BYTES = 512 * 2**20
 """A tokenizer's file may be large."""
 
 ADVICE = "download or save the model again"
 _TOKENIZER = "tokenizer.json"
-_IMAGES = "preprocessor_config.json"
+_IMAGE_PROCESSOR = "preprocessor_config.json"
 _IMAGE_KEYS = ("image_processor_type", "feature_extractor_type")
 
 
@@ -40,7 +40,7 @@ def damage_of(source: str | PathLike[str]) -> str:
 
 def _damage_of_json(file: Path) -> str:
     try:
-        data = json.loads(read_regular(file, MOST_JSON_BYTES, follow_links=True))
+        data = json.loads(read_regular(file, MAX_JSON_BYTES, follow_links=True))
     except UNREADABLE:
         return f"{visible(file)} is damaged: it is not JSON; {ADVICE}"
     except OSError:
@@ -48,7 +48,7 @@ def _damage_of_json(file: Path) -> str:
     why = ""
     if file.name == _TOKENIZER and not (isinstance(data, dict) and isinstance(data.get("model"), dict)):
         why = "it holds no vocabulary"
-    elif file.name == _IMAGES and not (isinstance(data, dict) and any(data.get(key) for key in _IMAGE_KEYS)):
+    elif file.name == _IMAGE_PROCESSOR and not (isinstance(data, dict) and any(data.get(key) for key in _IMAGE_KEYS)):
         why = f"it names no {_IMAGE_KEYS[0]}"
     elif isinstance(data, dict):
         why = wrong_value(file.name, data) or (_refused_by_tokenizers(file) if file.name == _TOKENIZER else "")

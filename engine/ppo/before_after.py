@@ -96,7 +96,7 @@ def save(result: CompareResult, folder: Path) -> Path:
     return path
 
 
-def written(folder: Path) -> tuple[int, int] | None:
+def file_version(folder: Path) -> tuple[int, int] | None:
     """Inode and time in nanoseconds of the result, which change when it is written again; None if there is none."""
     try:
         status = (folder / FILE).lstat()

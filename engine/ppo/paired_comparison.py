@@ -48,10 +48,10 @@ def compare_with_reference(
     config = run.config()
     if not isinstance(config, PpoRunConfig):
         raise LooptopError(f"{run.id} is a {config.kind} run; only PPO runs have a reference to compare with")
-    chosen = pick(device, "fp32")
-    chosen.apply()
+    compute_device = pick(device, "fp32")
+    compute_device.apply()
     tuned, before = (
-        load_policy(resolve(name), chosen.torch_device, config.model.kernels)
+        load_policy(resolve(name), compute_device.torch_device, config.model.kernels)
         for name in (run.name, config.model.reference or config.model.policy)
     )
     tokenizer = load_tokenizer(config.model.policy)
@@ -60,7 +60,7 @@ def compare_with_reference(
     )
     setup = Setup(
         Frozen(before),
-        Reward.load(config.rewards, chosen.torch_device),
+        Reward.load(config.rewards, compute_device.torch_device),
         quality,
         tokenizer,
         SpecialIds.of(tokenizer, config.model.policy),
@@ -91,15 +91,15 @@ def compare_with_reference(
 
 def figures(before: ScoredResponses, after: ScoredResponses) -> dict[str, CompareFigure]:
     """Every figure over all pairs: the reward, each score, KL, length, figures of quality, distinctness."""
-    result = {"reward": paired(before.rewards, after.rewards)}
-    result |= {name: paired(values, after.scores[name]) for name, values in before.scores.items()}
-    result["kl"] = paired(before.kl, after.kl)
+    result = {"reward": compare_pairs(before.rewards, after.rewards)}
+    result |= {name: compare_pairs(values, after.scores[name]) for name, values in before.scores.items()}
+    result["kl"] = compare_pairs(before.kl, after.kl)
     lengths = [[float(len(ids)) for part in side.rollouts for ids in part.responses.ids] for side in (before, after)]
-    result["length"] = paired(*lengths)
-    result["ended"] = paired([float(x) for x in before.ended], [float(x) for x in after.ended])
+    result["length"] = compare_pairs(*lengths)
+    result["ended"] = compare_pairs([float(x) for x in before.ended], [float(x) for x in after.ended])
     for name in before.quality[0]:
         if name != "distinct":
-            result[name] = paired([row[name] for row in before.quality], [row[name] for row in after.quality])
+            result[name] = compare_pairs([row[name] for row in before.quality], [row[name] for row in after.quality])
     # A figure of all responses together: nothing can be paired.
     one, two = (len(set(side.texts)) / len(side.texts) for side in (before, after))
     nan = float("nan")
@@ -107,7 +107,7 @@ def figures(before: ScoredResponses, after: ScoredResponses) -> dict[str, Compar
     return result
 
 
-def paired(before: Sequence[float], after: Sequence[float]) -> CompareFigure:
+def compare_pairs(before: Sequence[float], after: Sequence[float]) -> CompareFigure:
     """Means, mean paired difference, its 95 % bootstrap interval (percentiles), and Wilcoxon's two-sided p.
 
     Args:
@@ -116,8 +116,8 @@ def paired(before: Sequence[float], after: Sequence[float]) -> CompareFigure:
     """
     one, two = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     difference = two - one
-    drawn = np.random.default_rng(0).integers(len(difference), size=(RESAMPLES, len(difference)))
-    low, high = np.quantile(difference[drawn].mean(axis=1), [0.025, 0.975])
+    resampled = np.random.default_rng(0).integers(len(difference), size=(RESAMPLES, len(difference)))
+    low, high = np.quantile(difference[resampled].mean(axis=1), [0.025, 0.975])
     p = float(wilcoxon(difference).pvalue) if np.any(difference) else float("nan")
     return CompareFigure(
         float(one.mean()), float(two.mean()), float(difference.mean()), float(low), float(high), p, len(difference)

@@ -439,7 +439,7 @@ def test_the_axis_has_its_own_role() -> None:
 def test_an_empty_chart_says_why(points: tuple[float, ...], log: bool, words: str) -> None:
     chart = ChartData((Curve(FIRST, range(len(points)), points),))
     marking = Marking(position=None, selection=None, chosen=False)
-    lines = ChartLines().of(
+    lines = ChartLines().lines_of(
         ChartSpec("loss", "Loss", ()),
         chart,
         (60, 9),

@@ -21,7 +21,7 @@ from looptop.tui.ppo.columns import SampleRow, sorted_rows
 from looptop.tui.ppo.differences import differing
 from looptop.tui.ppo.sample_text import score_bars
 from looptop.tui.ppo.shading import BLOCKS, DARK, LIGHT, NOTHING, Palette, Scale
-from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher, Reward
+from looptop.tui.ppo.snapshot import HoldPosition, PpoSnapshot, PpoWatcher, Reward
 from looptop.tui.screens import curve_reader
 from looptop.tui.screens.curve_reader import CurveRequest
 from looptop.tui.text import short_number
@@ -153,20 +153,20 @@ def test_the_bars_of_a_reward_add_up_in_words() -> None:
 @pytest.mark.parametrize(
     ("cause", "held"),
     [
-        (Hold(12, "scored", HoldReason.STAGE), Held(12, "scored", "")),
-        (Hold(7), Held(7, "updated", "")),
+        (Hold(12, "scored", HoldReason.STAGE), HoldPosition(12, "scored", "")),
+        (Hold(7), HoldPosition(7, "updated", "")),
         (
             Hold(3, "compared", HoldReason.BREAKPOINT, "breakpoint kl > 8: kl is 9"),
-            Held(3, "compared", "breakpoint kl > 8: kl is 9"),
+            HoldPosition(3, "compared", "breakpoint kl > 8: kl is 9"),
         ),
-        (Hold(1, "compared", HoldReason.RATING, "waits for ratings"), Held(1, "compared", "waits for ratings")),
+        (Hold(1, "compared", HoldReason.RATING, "waits for ratings"), HoldPosition(1, "compared", "waits for ratings")),
         (Hold(0), None),
         (Hold(3, "", HoldReason.DISK, "the checkpoint could not be written"), None),
         (Stop(StopReason.REQUEST, 3), None),
         (None, None),
     ],
 )
-def test_where_a_run_is_held_is_read_from_its_cause(cause: Cause | None, held: Held | None) -> None:
+def test_where_a_run_is_held_is_read_from_its_cause(cause: Cause | None, held: HoldPosition | None) -> None:
     assert PpoSnapshot("ppo-1", RunState.PAUSED, 1, cause=cause).held == held
 
 

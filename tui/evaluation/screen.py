@@ -19,7 +19,7 @@ from looptop.tui.actions import SCREENS, bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.evaluation.comparison_page import ComparisonPage
 from looptop.tui.evaluation.confusion_grid import ConfusionGrid
-from looptop.tui.evaluation.evaluating import Ended, Evaluating, EvaluationHelper
+from looptop.tui.evaluation.evaluation_runner import EvaluationEnd, EvaluationHelper, EvaluationRunner
 from looptop.tui.evaluation.figures import FigureTable
 from looptop.tui.evaluation.images import entries_of_results
 from looptop.tui.evaluation.page_frame import PageFrame
@@ -58,7 +58,7 @@ class EvaluationScreen(MainScreen):
         self._compare_with = ""
         """The model to compare with, once it is evaluated on the same questions."""
         self._notice = ""
-        self._evaluating = Evaluating(self._show_head, self._ended, make_process)
+        self._evaluating = EvaluationRunner(self._show_head, self._ended, make_process)
         self._figures, self._grid = FigureTable(), ConfusionGrid()
         self._reliability, self._compare = ReliabilityPage(), ComparisonPage()
         self._hardest = QuestionTable(id="hardest-page", empty="there are no questions")
@@ -236,7 +236,7 @@ class EvaluationScreen(MainScreen):
         self.attempt(lambda: self._evaluating.start(model, like))
         self._show_head()
 
-    def _ended(self, ended: Ended) -> None:
+    def _ended(self, ended: EvaluationEnd) -> None:
         if not self.is_mounted:
             return
         self._notice = ended.error or "; ".join(ended.notes[:2])

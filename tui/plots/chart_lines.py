@@ -34,10 +34,10 @@ class Marking(NamedTuple):
     """The cursor's position in words."""
 
 
-class _Drawn(NamedTuple):
+class _KeptChart(NamedTuple):
     """A chart, and what it was drawn from."""
 
-    made_of: object
+    sources: object
     drawing: Drawing | None
     above: int
     """Lines above the curves."""
@@ -47,9 +47,9 @@ class ChartLines:
     """Draws charts; keeps what has not changed."""
 
     def __init__(self) -> None:
-        self._drawn: dict[str, _Drawn] = {}
+        self._kept: dict[str, _KeptChart] = {}
 
-    def of(
+    def lines_of(
         self,
         spec: ChartSpec,
         chart: ChartData,
@@ -66,25 +66,25 @@ class ChartLines:
         legend = has_legend(chart, width, height)
         above = 2 if legend else 1
         area = PlotArea(width, height - above, span, view.unit, view.log, colourless, axis_name)
-        made_of = (chart.curves, chart.levels, chart.marks, chart.lowest, chart.highest, area)
-        drawn = self._drawn.get(spec.key)
-        if drawn is None or drawn.made_of != made_of:
-            drawn = self._drawn[spec.key] = _Drawn(made_of, draw(chart, area), above)
+        sources = (chart.curves, chart.levels, chart.marks, chart.lowest, chart.highest, area)
+        kept = self._kept.get(spec.key)
+        if kept is None or kept.sources != sources:
+            kept = self._kept[spec.key] = _KeptChart(sources, draw(chart, area), above)
         title = title_line(
             spec.title, chart, view, width, chosen=marking.chosen, named=not legend, colourless=colourless
         )
         lines = [title, legend_line(chart, LABEL_WIDTH + 1, width, colourless=colourless)] if legend else [title]
-        if drawn.drawing is None:
-            return lines + _empty(_why_empty(chart, view), width, height - above)
-        lines += _marked(drawn.drawing, marking, span)
+        if kept.drawing is None:
+            return lines + _message_lines(_why_empty(chart, view), width, height - above)
+        lines += _with_marking(kept.drawing, marking, span)
         return (lines + [[Run(" " * width, 0)]] * (height - len(lines)))[:height]
 
-    def under(self, key: str, x: int, y: int, span: Span) -> tuple[float, bool]:
+    def position_under(self, key: str, x: int, y: int, span: Span) -> tuple[float, bool]:
         """The position at a cell of a chart, and whether the cell is on the horizontal axis."""
-        drawn = self._drawn.get(key)
-        if drawn is None or drawn.drawing is None:
+        kept = self._kept.get(key)
+        if kept is None or kept.drawing is None:
             return span.first, False
-        return drawn.drawing.position(x, span), y >= drawn.above + drawn.drawing.height
+        return kept.drawing.position(x, span), y >= kept.above + kept.drawing.height
 
 
 def _why_empty(chart: ChartData, view: View) -> str:
@@ -99,12 +99,12 @@ def _why_empty(chart: ChartData, view: View) -> str:
     return "nothing to draw here"
 
 
-def _empty(text: str, width: int, height: int) -> list[list[Run]]:
+def _message_lines(text: str, width: int, height: int) -> list[list[Run]]:
     blank = [Run(" " * width, 0)]
     return [[Run(text.center(width)[:width].ljust(width), AXIS)] if y == height // 2 else blank for y in range(height)]
 
 
-def _marked(drawing: Drawing, marking: Marking, span: Span) -> list[list[Run]]:
+def _with_marking(drawing: Drawing, marking: Marking, span: Span) -> list[list[Run]]:
     """The lines of the drawing with the cursor, or the selection, over the curves."""
     columns: Sequence[int] = ()
     if marking.selection is not None:
@@ -117,7 +117,7 @@ def _marked(drawing: Drawing, marking: Marking, span: Span) -> list[list[Run]]:
     if not columns:
         return drawing.lines
     lines = [
-        _marked_line(line, columns, sign=len(columns) == 1) if y < drawing.height else line
+        _line_with_marking(line, columns, sign=len(columns) == 1) if y < drawing.height else line
         for y, line in enumerate(drawing.lines)
     ]
     if marking.text and len(columns) == 1 and len(lines) > drawing.height:
@@ -125,7 +125,7 @@ def _marked(drawing: Drawing, marking: Marking, span: Span) -> list[list[Run]]:
     return lines
 
 
-def _marked_line(line: Sequence[Run], columns: Sequence[int], *, sign: bool) -> list[Run]:
+def _line_with_marking(line: Sequence[Run], columns: Sequence[int], *, sign: bool) -> list[Run]:
     letters = list("".join(run.text for run in line))
     roles = list(chain.from_iterable(repeat(run.role, len(run.text)) for run in line))
     for column in columns:

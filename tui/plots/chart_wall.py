@@ -182,7 +182,7 @@ class ChartWall(StyleCache, can_focus=True):
             chosen=index == self.chosen,
             text="" if step is None or index != self.chosen else self.position_text(step),
         )
-        return self._lines.of(
+        return self._lines.lines_of(
             spec,
             self.chart(spec),
             (page_grid.width, page_grid.height),
@@ -363,12 +363,12 @@ class ChartWall(StyleCache, can_focus=True):
         if index is None:
             return None
         left, top = page_grid.origin(index)
-        return PointerTarget(index, *self._lines.under(self.specs[index].key, x - left, y - top, self.span))
+        return PointerTarget(index, *self._lines.position_under(self.specs[index].key, x - left, y - top, self.span))
 
     def position_in(self, index: int, x: int, span: Span) -> float:
         """The position at a column of the wall, on the axis of a chart that shows this range."""
         left, _ = self._grid().origin(index)
-        return self._lines.under(self.specs[index].key, x - left, 0, span)[0]
+        return self._lines.position_under(self.specs[index].key, x - left, 0, span)[0]
 
     def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
         """Zooms in at the pointer."""

@@ -19,7 +19,7 @@ PROGRAM: Sequence[str] = (sys.executable, "-P", "-m", "looptop.engine", "compare
 """The command that compares; the run's folder is appended."""
 
 
-class Ended(NamedTuple):
+class ComparisonEnd(NamedTuple):
     """The end of a child process."""
 
     is_kept: bool
@@ -89,12 +89,12 @@ class Comparer:
         self.doing = f"comparing {run.id} with its reference…"
         self._on_news()
 
-        def done(future: asyncio.Future[Ended]) -> None:
+        def done(future: asyncio.Future[ComparisonEnd]) -> None:
             self._child = None
             if self._closed or run is not self._run:
                 return
-            ended = future.result()
-            self.doing = "" if ended.is_kept else ended.last_line
+            end = future.result()
+            self.doing = "" if end.is_kept else end.last_line
             self.read_result()
 
         in_thread(lambda: _wait(child, run)).add_done_callback(done)
@@ -106,11 +106,11 @@ class Comparer:
             self._child.kill()
 
 
-def _wait(child: subprocess.Popen[bytes], run: RunFolder) -> Ended:
+def _wait(child: subprocess.Popen[bytes], run: RunFolder) -> ComparisonEnd:
     """Waits until the process exits."""
-    before = before_after.written(run.path)  # the child has yet to load two models
-    _, last_line = child.communicate()
-    lines = [line for line in last_line.decode("utf-8", "replace").splitlines() if line.strip()]
+    before = before_after.file_version(run.path)  # the child has yet to load two models
+    _, stderr = child.communicate()
+    lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     last = lines[-1].removeprefix("looptop: ") if lines else f"it ended with exit code {child.returncode}"
     # A result that could not be saved is only printed, so there is no new one to show.
-    return Ended(child.returncode == 0 and before_after.written(run.path) != before, visible(last))
+    return ComparisonEnd(child.returncode == 0 and before_after.file_version(run.path) != before, visible(last))

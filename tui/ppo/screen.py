@@ -30,7 +30,7 @@ from looptop.tui.ppo.navigation import IN_BATCH, Navigation
 from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.sample_page import SamplePage
 from looptop.tui.ppo.screen_widgets import Level, PpoWidgets
-from looptop.tui.ppo.snapshot import Held, PpoSnapshot, PpoWatcher, ShownRun
+from looptop.tui.ppo.snapshot import HoldPosition, PpoSnapshot, PpoWatcher, ShownRun
 from looptop.tui.ppo.token_page import TokenPage
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.chart_controls import ChartControls
@@ -70,7 +70,7 @@ class PpoScreen(MainScreen):
         self.widgets = PpoWidgets()
         self._opened_on = attach
         self._watcher: PpoWatcher | None = None
-        self._held: Held | None = None
+        self._held: HoldPosition | None = None
         """Where the run was held at the last reading."""
         self._loop = WatchLoop(self, self._read)
         self.navigation = Navigation(self, self.widgets, self.shown, self._loop.poke)

@@ -18,8 +18,8 @@ from looptop.tui.screens.curve_reader import CurveReader, CurveRequest, Overlaid
 from looptop.tui.screens.watch import RunWatcher
 
 
-class Held(NamedTuple):
-    """The batch and stage at which a run is held, and why."""
+class HoldPosition(NamedTuple):
+    """The batch and stage at which a run is held, or that it has reached, and why it is held."""
 
     step: int
     """The batch's step."""
@@ -75,7 +75,7 @@ class PpoSnapshot:
         return self.last - self.first + 1 if self.last else 0
 
     @property
-    def held(self) -> Held | None:
+    def held(self) -> HoldPosition | None:
         """Where the run is held; None if it is not."""
         hold = self.cause
         if self.state is not RunState.PAUSED or not isinstance(hold, Hold) or not hold.step:
@@ -83,15 +83,15 @@ class PpoSnapshot:
         # Held because of the disk or an alert, not of a batch.
         if hold.reason in (HoldReason.DISK, HoldReason.ERROR, HoldReason.ALERT):
             return None
-        return Held(hold.step, hold.stage or "updated", hold.detail)
+        return HoldPosition(hold.step, hold.stage or "updated", hold.detail)
 
     @property
-    def reached(self) -> Held | None:
+    def reached(self) -> HoldPosition | None:
         """The stage that the batch in progress has reached, held or not; None if there is none."""
         if self.held is not None:
             return self.held
         if self.live and self.batch is not None and self.batch.stage != "updated":
-            return Held(self.batch.step, self.batch.stage, "")
+            return HoldPosition(self.batch.step, self.batch.stage, "")
         return None
 
     @property
@@ -145,7 +145,7 @@ class PpoWatcher(RunWatcher):
         """Runs that are laid over this one."""
         self._curves = CurveReader(run, self.journal)
         self._last: PpoSnapshot | None = None
-        self._read_for: object = None
+        self._last_arguments: object = None
         """The journal's version and the arguments of the call that made `_last`."""
 
     def poll(self, request: CurveRequest | None = None) -> PpoSnapshot:
@@ -160,11 +160,11 @@ class PpoWatcher(RunWatcher):
         live = self.run.is_live()
         with self.journal.snapshot():
             version, outline = self.refresh()
-            asked = (version, request)
+            arguments = (version, request)
             late = request is not None and self._curves.is_late
-            if self._last is None or asked != self._read_for or late:
+            if self._last is None or arguments != self._last_arguments or late:
                 self._last = self._read(version, outline, live, request)
-                self._read_for = asked
+                self._last_arguments = arguments
         current: dict[str, Any] = {"state": outline.state.observed(live), "live": live}
         if request is not None:
             current["runs"] = (self._last.runs[0], *self.overlaid.read(self._last.runs[0], request))

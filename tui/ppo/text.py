@@ -45,13 +45,14 @@ def crumbs(snapshot: PpoSnapshot, words: Sequence[str], following: bool, width: 
     return left + Content(" " * max(1, room)) + right
 
 
-def status_line(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> Content:
+def status_line(snapshot: PpoSnapshot, width: int, shown_step: int | None = None) -> Content:
     """The stage that the batch in progress has reached, or the run's progress, or how it ended.
 
     Args:
         snapshot: The run.
         width: The width of the line in cells.
-        seen: The step of the batch on the screen. If the batch in progress is another, the line names it; None: never.
+        shown_step: The step of the batch on the screen. If the batch in progress is another, the line names it; None:
+            never.
     """
     state, reached = snapshot.state, snapshot.reached
     held_elsewhere = state is RunState.PAUSED and snapshot.held is None
@@ -60,14 +61,14 @@ def status_line(snapshot: PpoSnapshot, width: int, seen: int | None = None) -> C
     if state is RunState.INTERRUPTED:
         return _cut(Content.styled(" its process is gone; r resumes from its last checkpoint", "$text-muted"), width)
     if reached is not None:
-        on_screen = seen in (None, reached.step)
-        named = seen == reached.step  # above, with the run
-        batch = Content("") if named else Content.styled(f" batch {reached.step:,}:", "$text-warning bold")
-        return _cut(batch + track(reached.stage, width) + _held(snapshot, on_screen), width)
+        on_screen = shown_step in (None, reached.step)
+        is_named_above = shown_step == reached.step  # above, with the run
+        batch = Content("") if is_named_above else Content.styled(f" batch {reached.step:,}:", "$text-warning bold")
+        return _cut(batch + stage_track(reached.stage, width) + _hold_text(snapshot, on_screen), width)
     return progress(snapshot, width)
 
 
-def track(stage: str, width: int) -> Content:
+def stage_track(stage: str, width: int) -> Content:
     """The four stages of a batch, with the one reached marked; on a narrow line only that one has its name."""
     parts = [Content(" ")]
     reached = STAGES.index(stage) if stage in STAGES else -1
@@ -82,7 +83,7 @@ def track(stage: str, width: int) -> Content:
     return Content.assemble(*parts)
 
 
-def _held(snapshot: PpoSnapshot, on_screen: bool) -> Content:
+def _hold_text(snapshot: PpoSnapshot, on_screen: bool) -> Content:
     held = snapshot.held
     if held is None:
         return Content("")

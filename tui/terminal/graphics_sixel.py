@@ -56,17 +56,17 @@ def _band(pixels: ndarray) -> str:
     """
     import numpy as np
 
-    colours, where = np.unique(pixels, return_inverse=True)
-    where = where.reshape(pixels.shape)
+    colours, line_of_pixel = np.unique(pixels, return_inverse=True)
+    line_of_pixel = line_of_pixel.reshape(pixels.shape)
     width = pixels.shape[1]
     codes = np.zeros((len(colours), width), dtype=np.uint8)
     columns = np.arange(width)
     for row in range(BAND):
-        codes[where[row], columns] |= 1 << row
+        codes[line_of_pixel[row], columns] |= 1 << row
     # Runs of equal codes, in all lines at once; each line begins a run.
-    begins = np.ones_like(codes, dtype=bool)
-    begins[:, 1:] = codes[:, 1:] != codes[:, :-1]
-    starts = np.flatnonzero(begins)
+    is_start = np.ones_like(codes, dtype=bool)
+    is_start[:, 1:] = codes[:, 1:] != codes[:, :-1]
+    starts = np.flatnonzero(is_start)
     lengths = np.diff(np.append(starts, codes.size)).tolist()
     values = codes.reshape(-1)[starts].tolist()
     lines, line = [], -1

@@ -12,7 +12,7 @@ from looptop.engine import config as configuration
 from looptop.engine.cli.main import main
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo import paired_comparison
-from looptop.engine.ppo.before_after import FILE, CompareFigure, ComparePair, CompareResult, load, save, written
+from looptop.engine.ppo.before_after import FILE, CompareFigure, ComparePair, CompareResult, file_version, load, save
 from looptop.engine.ppo.data import Query
 from looptop.engine.ppo.policy_evaluator import ScoredResponses
 from looptop.engine.ppo.rollout import Responses, Rollout
@@ -70,12 +70,12 @@ def test_one_that_cannot_be_kept_is_printed_all_the_same(
 
 
 def test_each_writing_of_one_can_be_told_from_the_last(tmp_path: Path) -> None:
-    assert written(tmp_path) is None
+    assert file_version(tmp_path) is None
     save(RESULT, tmp_path)
-    first = written(tmp_path)
-    assert first is not None and written(tmp_path) == first
+    first = file_version(tmp_path)
+    assert first is not None and file_version(tmp_path) == first
     save(RESULT, tmp_path)
-    assert written(tmp_path) != first
+    assert file_version(tmp_path) != first
 
 
 def test_the_figures_of_a_comparison_are_paired_and_those_of_all_responses_are_not() -> None:

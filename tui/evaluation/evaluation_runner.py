@@ -17,7 +17,7 @@ EvaluationHelper: TypeAlias = "HelperProcess[EvaluationRequest, EvaluationReply]
 """The evaluating process, as the client uses it."""
 
 
-class Ended(NamedTuple):
+class EvaluationEnd(NamedTuple):
     """How an evaluation ended."""
 
     model: str
@@ -26,35 +26,35 @@ class Ended(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class Evaluating:
-    """At most one evaluation at a time.
+class EvaluationRunner:
+    """Runs at most one evaluation at a time.
 
     Args:
         on_progress: Called when there is more to show.
         on_end: Called at the end, unless it was cancelled.
-        make: Makes the process; the engine's own by default.
+        make_process: Makes the process; the engine's own by default.
     """
 
     def __init__(
         self,
         on_progress: Callable[[], object],
-        on_end: Callable[[Ended], object],
-        make: Callable[[], EvaluationHelper] | None = None,
+        on_end: Callable[[EvaluationEnd], object],
+        make_process: Callable[[], EvaluationHelper] | None = None,
     ) -> None:
         self.model = ""
         """The model that is being evaluated; empty if none is."""
         self.progress: Progress | None = None
         self._on_progress = on_progress
         self._on_end = on_end
-        self._make = make or _default_helper
+        self._make_process = make_process or _default_helper
         self._client: HelperClient[EvaluationRequest, EvaluationReply] | None = None
 
-    def start(self, model: str, like: Evaluation | None = None) -> None:
+    def start(self, model: str, questions_of: Evaluation | None = None) -> None:
         """Evaluates a model, in place of one that is being evaluated.
 
         Args:
             model: The model's name.
-            like: The evaluation whose questions are asked; None for the model's own data.
+            questions_of: The evaluation whose questions are asked; None for the model's own data.
 
         Raises:
             LooptopError: The process could not be started.
@@ -63,19 +63,19 @@ class Evaluating:
 
         self.cancel()
         client: HelperClient[EvaluationRequest, EvaluationReply] = HelperClient(
-            lambda reply: self._on_reply(client, reply), self._make
+            lambda reply: self._on_reply(client, reply), self._make_process
         )
         client.send(
             lambda number: (
                 EvaluationRequest(id=number, model=model)
-                if like is None
+                if questions_of is None
                 else EvaluationRequest(
                     id=number,
                     model=model,
-                    data=like.data,
-                    data_of=like.model,
-                    settings=like.settings,
-                    limit=like.limit,
+                    data=questions_of.data,
+                    data_of=questions_of.model,
+                    settings=questions_of.settings,
+                    limit=questions_of.limit,
                 )
             )
         )
@@ -98,7 +98,7 @@ class Evaluating:
             return
         if reply.error is not None or reply.done or reply.ended:
             error = reply.error or ("" if reply.done else "the evaluation process ended")
-            ended = Ended(self.model, error, tuple(reply.notes))
+            ended = EvaluationEnd(self.model, error, tuple(reply.notes))
             self.cancel()
             self._on_end(ended)
             return
