@@ -7,10 +7,18 @@ from typing import Any
 
 from textual.widgets import Input
 
+from looptop.engine.helpers.answers import AskReply
+from looptop.engine.vqa.answers.records import Answer
 from looptop.engine.vqa.images.entries import ImageEntry
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.many.page import ManyPage
+from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import shown, until
+
+
+async def until_shown(pilot: Any, words: str) -> None:
+    """Lets the app go on until these words stand on the screen."""
+    await until(pilot, lambda: words in shown(pilot.app))
 
 
 async def ask(pilot: Any, question: str) -> None:
@@ -35,3 +43,8 @@ async def open_many(pilot: Any, app: LooptopApp, images: Sequence[ImageEntry], q
 def column(app: LooptopApp, at: str) -> list[str]:
     """The image names on display, in order."""
     return [word for line in shown(app).splitlines() for word in line.split() if word.endswith(at)]
+
+
+def reply_with(answers: QuickAnswers, answer: Answer) -> None:
+    """Sets the answer to every question from now on."""
+    answers.answer = lambda request: AskReply(id=request.id, answer=answer)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -17,13 +17,13 @@ from looptop.tui.ask.images.thumbnail_list import ImageList
 from looptop.tui.ask.screen import AskScreen
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers, answer_of
-from tests.tui.ask_helpers import ask
+from tests.tui.ask_helpers import ask, reply_with, until_shown
 from tests.tui.conftest import shown, until
 
 SIZE = (120, 40)
 
 
-async def test_it_opens_on_ask_with_the_first_image_and_what_may_be_asked(answers: QuickAnswers) -> None:
+async def test_it_opens_on_ask_with_the_first_image_what_may_be_asked_and_a_loaded_model(answers: QuickAnswers) -> None:
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "0.png · the image" in shown(app))
@@ -31,11 +31,6 @@ async def test_it_opens_on_ask_with_the_first_image_and_what_may_be_asked(answer
         assert "▄▄▄▄" in text
         assert "what is the red shape?" in text
         assert app.screen.focused is not None and app.screen.focused.id == "images"
-
-
-async def test_the_model_is_loaded_before_anything_is_asked(answers: QuickAnswers) -> None:
-    app = make_app(answers)
-    async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "model: bundled · ready" in shown(app))
         assert [(request.model, request.image) for request in answers.asked] == [("bundled", "")]
 
@@ -54,23 +49,24 @@ async def test_an_answer_comes_with_confidence_candidates_tokens_and_the_truth(a
         assert answers.asked[-1].image.endswith("0.png")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_other_tokens_stand_beside_those_of_the_answer(answers: QuickAnswers, size: tuple[int, int]) -> None:
+async def test_other_tokens_stand_beside_those_of_the_answer(answers: QuickAnswers) -> None:
     red = TokenProbability(
         " red", 0.5, [OtherToken(" crimson", 0.25), OtherToken("[b]", 0.125), OtherToken("<end>", 0.01)]
     )
     answer = msgspec.structs.replace(answer_of("red"), tokens=[red, TokenProbability("<end>", 0.94)])
-    answers.answer = lambda request: AskReply(id=request.id, answer=answer)
+    reply_with(answers, answer)
     app = make_app(answers)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         await ask(pilot, "what is the color of the shape?")
-        await until(pilot, lambda: "or crimson" in shown(app))
-        lines = str(app.screen.query_one("#answer-text", Static).render()).splitlines()
-        first = next(index for index, line in enumerate(lines) if line.startswith("red 50.0%"))
-        assert "  ".join(lines[first:]).startswith(
-            "red 50.0%  or crimson 25.0%  or [b] 12.5%  or <end> 1.0%  <end> 94.0%"
-        )
-        assert len(lines) > first + 1 and "<end> 94.0%" in lines
+        for size in ((80, 24), (120, 40)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda: "or crimson" in shown(app))
+            lines = str(app.screen.query_one("#answer-text", Static).render()).splitlines()
+            first = next(index for index, line in enumerate(lines) if line.startswith("red 50.0%"))
+            assert "  ".join(lines[first:]).startswith(
+                "red 50.0%  or crimson 25.0%  or [b] 12.5%  or <end> 1.0%  <end> 94.0%"
+            )
+            assert len(lines) > first + 1 and "<end> 94.0%" in lines
 
 
 async def test_earlier_questions_stay_and_are_shown_again_with_their_image(answers: QuickAnswers) -> None:
@@ -81,7 +77,7 @@ async def test_earlier_questions_stay_and_are_shown_again_with_their_image(answe
         app.screen.query_one(ImageList).focus()
         await pilot.press("down")
         await until(pilot, lambda: "1.png · the image" in shown(app))
-        answers.answer = lambda request: AskReply(id=request.id, answer=answer_of("teal"))
+        reply_with(answers, answer_of("teal"))
         await ask(pilot, "second?")
         await until(pilot, lambda: "teal  75.0%" in shown(app))
         assert "first?" in shown(app)
@@ -107,24 +103,30 @@ async def test_printable_keys_type_in_the_question_and_work_outside_it(answers: 
         await until(pilot, lambda: app.current_mode == "ask")
 
 
-@pytest.mark.parametrize("key", ["2", "3", "4", "question_mark"])
-async def test_the_keys_of_the_top_line_work_at_once(answers: QuickAnswers, key: str) -> None:
+async def test_the_keys_of_the_top_line_work_at_once(answers: QuickAnswers) -> None:
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press(key)
-        await until(pilot, lambda: app.current_mode != "ask" or "Choose the model that answers" in shown(app))
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "Choose the model that answers" in shown(app))
+        await pilot.press("escape")
+        for key, mode in (("2", "train"), ("3", "ppo"), ("4", "runs")):
+            await pilot.press(key)
+            await until(pilot, lambda mode=mode: app.current_mode == mode)  # type: ignore[misc]
+            await pilot.press("alt+1")
+            await until(pilot, lambda: app.current_mode == "ask")
 
 
-@pytest.mark.parametrize("follow_up", ["what colour is it", "query: why?", "4 of them?", "door"])
-async def test_what_is_typed_after_an_answer_is_the_next_question(answers: QuickAnswers, follow_up: str) -> None:
+async def test_what_is_typed_after_an_answer_is_the_next_question(answers: QuickAnswers) -> None:
     app = make_app(answers)
     names = {" ": "space", ":": "colon", "?": "question_mark"}
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("enter", *"first", "enter")
-        await until(pilot, lambda: "confidence" in shown(app))
-        await pilot.press(*(names.get(char, char) for char in follow_up), "enter")
-        await until(pilot, lambda: answers.asked[-1].question == follow_up)
-        assert app.current_mode == "ask" and app.is_running and not app._exit
+        await pilot.press("enter")
+        for number, question in enumerate(("first", "what colour is it", "query: why?", "4 of them?", "door")):
+            reply_with(answers, answer_of(f"answer-{number}"))
+            await pilot.press(*(names.get(char, char) for char in question), "enter")
+            await until_shown(pilot, f"answer-{number}  75.0% confidence")
+            assert answers.asked[-1].question == question
+            assert app.current_mode == "ask" and app.is_running and not app._exit
 
 
 async def test_enter_that_is_held_asks_once(answers: QuickAnswers) -> None:
@@ -178,35 +180,28 @@ async def test_ctrl_c_leaves_from_within_a_field(answers: QuickAnswers) -> None:
         await until(pilot, lambda: app._exit)
 
 
-async def test_an_empty_question_is_one_sentence(answers: QuickAnswers) -> None:
+async def test_text_from_outside_is_shown_letter_by_letter(answers: QuickAnswers) -> None:
     app = make_app(answers)
+    texts = ["[/b]", "[b]bold", "[@click=app.quit]x[/]", "\x1b]0;evil\x07\x1b[2J", "形状是什么", "a\u202eb", "[" * 500]
+    async with app.run_test(size=(160, 48)) as pilot:
+        for number, text in enumerate(texts):
+            reply_with(answers, answer_of(text, 0.5 + number / 100))
+            await ask(pilot, text)
+            await until_shown(pilot, f"{50 + number}.0%")
+            screen = shown(app)
+            assert "\x1b" not in screen and "\u202e" not in screen
+            if text.startswith("["):
+                assert text[:12] in screen
+            assert app.is_running
+
+
+async def test_an_empty_question_is_one_sentence_and_an_empty_answer_is_drawn_as_empty(answers: QuickAnswers) -> None:
+    app = make_app(answers)
+    reply_with(answers, answer_of(""))
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "   ")
         await until(pilot, lambda: "type a question first" in shown(app))
         assert all(not request.image for request in answers.asked)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["[/b]", "[b]bold", "[@click=app.quit]x[/]", "\x1b]0;evil\x07\x1b[2J", "形状是什么", "a\u202eb", "[" * 500],
-)
-async def test_text_from_outside_is_shown_letter_by_letter(answers: QuickAnswers, text: str) -> None:
-    app = make_app(answers)
-    answers.answer = lambda request: AskReply(id=request.id, answer=answer_of(text))
-    async with app.run_test(size=(160, 48)) as pilot:
-        await ask(pilot, text)
-        await until(pilot, lambda: "confidence" in shown(app))
-        screen = shown(app)
-        assert "\x1b" not in screen and "\u202e" not in screen
-        if text.startswith("["):
-            assert text[:12] in screen
-        assert app.is_running
-
-
-async def test_an_empty_answer_is_drawn_as_empty(answers: QuickAnswers) -> None:
-    app = make_app(answers)
-    answers.answer = lambda request: AskReply(id=request.id, answer=answer_of(""))
-    async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
         await until(pilot, lambda: "(empty)  75.0% confidence" in shown(app))
         await until(pilot, lambda: shown(app).count("(empty)") == 3)  # the answer, its candidate, the history
@@ -218,7 +213,7 @@ async def test_an_error_is_a_sentence_and_the_app_goes_on(answers: QuickAnswers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
         await until(pilot, lambda: "the image [/x] is ␛ empty" in shown(app))
-        answers.answer = lambda request: AskReply(id=request.id, answer=answer_of("teal"))
+        reply_with(answers, answer_of("teal"))
         await ask(pilot, "what now?")
         await until(pilot, lambda: "teal  75.0%" in shown(app))
 
@@ -231,46 +226,42 @@ async def test_a_question_of_ten_thousand_characters(answers: QuickAnswers) -> N
         assert len(answers.asked[-1].question) == 9999
 
 
-@pytest.mark.parametrize("focus", ["question", "images"])
-@pytest.mark.parametrize(
-    "text",
-    ["what shape\nis in\r\n\nthe image?\n", "what shape\ris in\rthe image?", "what\tshape\a is\nin the\x9b image?"],
-)
-async def test_pasted_lines_are_one_question(answers: QuickAnswers, text: str, focus: str) -> None:
+async def test_pasted_lines_are_one_question(answers: QuickAnswers) -> None:
     app = make_app(answers)
+    texts = (
+        "what shape\nis in\r\n\nthe image?\n",
+        "what shape\ris in\rthe image?",
+        "what\tshape\a is\nin the\x9b image?",
+    )
     async with app.run_test(size=SIZE) as pilot:
-        app.screen.query_one(f"#{focus}").focus()
-        app.post_message(events.Paste(text))
         field = app.screen.query_one("#question", Input)
-        await until(pilot, lambda: field.value == "what shape is in the image?")
-        await until(pilot, lambda: app.focused is field)
+        for text, focus in itertools.product(texts, ("question", "images")):
+            field.value = ""
+            app.screen.query_one(f"#{focus}").focus()
+            app.post_message(events.Paste(text))
+            await until(pilot, lambda: field.value == "what shape is in the image?")
+            await until(pilot, lambda: app.focused is field)
 
 
-@pytest.mark.parametrize(
-    ("make_file", "sentence"),
-    [
-        (lambda path: None, "there is no image"),
-        (lambda path: path.write_bytes(b""), "is empty"),
-        (lambda path: path.write_text("no image"), "not an image"),
-        (
-            lambda path: path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(20)),
-            "HEIC is not supported; convert it to",
-        ),
-    ],
-)
-async def test_a_bad_image_is_one_sentence(
-    answers: QuickAnswers, tmp_path: Path, make_file: Any, sentence: str
-) -> None:
-    path = tmp_path / "bad.png"
-    make_file(path)
+async def test_a_bad_image_is_one_sentence(answers: QuickAnswers, tmp_path: Path) -> None:
     app = make_app(answers)
+    cases = (
+        (None, "there is no image"),
+        (b"", "is empty"),
+        (b"no image", "not an image"),
+        (b"\0\0\0\x18ftypheic" + bytes(20), "HEIC is not supported; convert it to"),
+    )
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press("escape", "o")
-        await until(pilot, lambda: app.screen.query("#path"))
-        app.screen.query_one("#path", Input).value = str(path)
-        await pilot.press("enter")
-        # The sentence may take several lines of the middle panel.
-        await until(pilot, lambda: sentence in " ".join(" ".join(middle(shown(app))).split()))
+        for number, (data, sentence) in enumerate(cases):
+            path = tmp_path / f"bad-{number}.png"
+            if data is not None:
+                path.write_bytes(data)
+            await pilot.press("escape", "o")
+            await until(pilot, lambda: app.screen.query("#path"))
+            app.screen.query_one("#path", Input).value = str(path)
+            await pilot.press("enter")
+            # The sentence may take several lines of the middle panel.
+            await until(pilot, lambda sentence=sentence: sentence in " ".join(" ".join(middle(shown(app))).split()))  # type: ignore[misc]
 
 
 def middle(screen: str) -> list[str]:
@@ -278,7 +269,7 @@ def middle(screen: str) -> list[str]:
     return [line.split("││")[1] for line in screen.splitlines() if line.count("││") == 2]
 
 
-async def test_suggestions_fill_the_question(answers: QuickAnswers) -> None:
+async def test_suggestions_fill_the_question_by_arrows_and_by_a_click(answers: QuickAnswers) -> None:
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         field = app.screen.query_one("#question", Input)
@@ -288,16 +279,11 @@ async def test_suggestions_fill_the_question(answers: QuickAnswers) -> None:
         assert field.value == "what is the color of the triangle?"
         await pilot.press("up")
         assert field.value == "what is the red shape?"
-
-
-async def test_a_suggestion_is_filled_in_by_a_click(answers: QuickAnswers) -> None:
-    app = make_app(answers)
-    async with app.run_test(size=SIZE) as pilot:
+        app.screen.query_one(ImageList).focus()
         await until(pilot, lambda: "what is the color of the triangle?" in shown(app))
         lines = shown(app).splitlines()
         y = next(number for number, line in enumerate(lines) if "what is the color of the triangle?" in line)
         await pilot.click(offset=(lines[y].index("color of"), y))
-        field = app.screen.query_one("#question", Input)
         await until(pilot, lambda: field.value == "what is the color of the triangle?" and field.has_focus)
         await pilot.press("enter")
         await until(pilot, lambda: answers.asked[-1].question == "what is the color of the triangle?")
@@ -359,9 +345,8 @@ async def test_an_answer_stands_under_the_model_that_gave_it(answers: QuickAnswe
         await until(pilot, lambda: "Answer of" not in shown(app))
 
 
-@pytest.mark.parametrize(
-    ("confidences", "exact", "shown_rest", "undecided"),
-    [
+async def test_what_is_left_for_other_answers_is_said(answers: QuickAnswers) -> None:
+    cases: list[tuple[tuple[float, ...], bool, str, bool]] = [
         ((1.0, 0.0, 0.0), False, "", False),
         ((0.9999, 0.0, 0.0), False, "", False),
         ((1e-6, 1e-7, 1e-8), False, ">99.9%", True),
@@ -370,24 +355,24 @@ async def test_an_answer_stands_under_the_model_that_gave_it(answers: QuickAnswe
         ((0.0, 0.0), False, "100.0%", True),
         ((0.2, 0.1), False, "70.0%", True),
         ((0.2, 0.1), True, "70.0%", False),
-    ],
-)
-async def test_what_is_left_for_other_answers_is_said(
-    answers: QuickAnswers, confidences: tuple[float, ...], exact: bool, shown_rest: str, undecided: bool
-) -> None:
-    candidates = [Candidate(f"answer-{number}", each, each) for number, each in enumerate(confidences)]
-    answer = msgspec.structs.replace(
-        answer_of("answer-0", confidences[0]), raw_confidence=confidences[0], candidates=candidates, exact=exact
-    )
-    answers.answer = lambda request: AskReply(id=request.id, answer=answer)
+    ]
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
-        await ask(pilot, "what?")
-        await until(pilot, lambda: "answer-1" in shown(app))
-        lines = [line for line in shown(app).splitlines() if "other answers" in line]
-        assert len(lines) == bool(shown_rest)
-        assert all(shown_rest in line for line in lines)
-        assert ("undecided" in shown(app)) is undecided
+        for case, (confidences, exact, shown_rest, undecided) in enumerate(cases):
+            candidates = [Candidate(f"answer-{case}-{number}", each, each) for number, each in enumerate(confidences)]
+            answer = msgspec.structs.replace(
+                answer_of(f"answer-{case}-0", confidences[0]),
+                raw_confidence=confidences[0],
+                candidates=candidates,
+                exact=exact,
+            )
+            reply_with(answers, answer)
+            await ask(pilot, "what?")
+            await until_shown(pilot, f"answer-{case}-1")
+            lines = [line for line in shown(app).splitlines() if "other answers" in line]
+            assert len(lines) == bool(shown_rest), cases[case]
+            assert all(shown_rest in line for line in lines), cases[case]
+            assert ("undecided" in shown(app)) is undecided, cases[case]
 
 
 async def test_small_candidates_are_not_zero_and_sure_ones_are_not_certain(answers: QuickAnswers) -> None:
@@ -395,7 +380,7 @@ async def test_small_candidates_are_not_zero_and_sure_ones_are_not_certain(answe
     answer = msgspec.structs.replace(
         answer_of("circle", 0.99999), raw_confidence=1.0, candidates=candidates, tokens=answer_of("circle").tokens
     )
-    answers.answer = lambda request: AskReply(id=request.id, answer=answer)
+    reply_with(answers, answer)
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
@@ -419,7 +404,7 @@ async def test_a_model_without_notes_says_that_its_confidence_is_raw_and_what_is
     answers: QuickAnswers,
 ) -> None:
     answer = msgspec.structs.replace(answer_of("red", 0.9), calibrated=False, unchecked=list(Check))
-    answers.answer = lambda request: AskReply(id=request.id, answer=answer)
+    reply_with(answers, answer)
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
@@ -430,38 +415,45 @@ async def test_a_model_without_notes_says_that_its_confidence_is_raw_and_what_is
         assert "red  90.0% raw confidence" in shown(app)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_doubts_stand_beside_the_answer(answers: QuickAnswers, size: tuple[int, int]) -> None:
+async def test_doubts_stand_beside_the_answer(answers: QuickAnswers) -> None:
     doubts: list[Doubt] = [UnknownWords(["wug", "[b]zorp"]), UnfamiliarImage(0.614, 0.318)]
     answer = msgspec.structs.replace(answer_of("red"), doubts=doubts)
-    answers.answer = lambda request: AskReply(id=request.id, answer=answer)
+    reply_with(answers, answer)
     app = make_app(answers)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         await ask(pilot, "what?")
         await until(pilot, lambda: "75.0%" in shown(app))
-        # The panel's own columns, without what stands beside it.
-        region = app.screen.query_one(AnswerView).region
-        lines = shown(app).splitlines()[region.y : region.bottom]
-        text = " ".join(" ".join(line[region.x + 1 : region.right - 1] for line in lines).split())
-        assert "2 words that its training never saw: wug, [b]zorp" in text
-        assert "unlike its training images: distance 0.61, while 99 % of its validation images are below 0.32" in text
+        for size in ((80, 24), (120, 40)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda: "2 words that its training never saw: wug, [b]zorp" in answer_text(app))
+            assert "unlike its training images: distance 0.61," in answer_text(app)
+            assert "while 99 % of its validation images are below 0.32" in answer_text(app)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
-async def test_nothing_is_cut_off_at_any_size(answers: QuickAnswers, size: tuple[int, int]) -> None:
+def answer_text(app: LooptopApp) -> str:
+    """The words in the panel of the answer, without what stands beside it."""
+    region = app.screen.query_one(AnswerView).region
+    lines = shown(app).splitlines()[region.y : region.bottom]
+    return " ".join(" ".join(line[region.x + 1 : region.right - 1] for line in lines).split())
+
+
+async def test_nothing_is_cut_off_at_any_size(answers: QuickAnswers) -> None:
     answer = msgspec.structs.replace(answer_of("red"), unchecked=list(Check))
-    answers.answer = lambda request: AskReply(id=request.id, answer=answer)
+    reply_with(answers, answer)
     app = make_app(answers)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(200, 60)) as pilot:
         await ask(pilot, "what is the color of the shape?")
         await until(pilot, lambda: "confidence" in shown(app))
-        for region in (widget.region for widget in app.screen.children if widget.display):
-            assert region.right <= size[0] and region.bottom <= size[1]
-        assert "bundled · 10 ms" in shown(app)
-        assert "unchecked: words, image" in shown(app) or "unchecked: unknown words, unfamiliar image" in shown(app)
-        app.action_theme()
-        await until(pilot, lambda: app.theme == "looptop-light")
-        assert "confidence" in shown(app)
+        for size in ((200, 60), (120, 40), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda: "confidence" in shown(app) and "bundled · 10 ms" in shown(app))
+            for region in (widget.region for widget in app.screen.children if widget.display):
+                assert region.right <= size[0] and region.bottom <= size[1]
+            assert "unchecked: words, image" in shown(app) or "unchecked: unknown words, unfamiliar image" in shown(app)
+            theme = app.theme
+            app.action_theme()
+            await until(pilot, lambda theme=theme: app.theme != theme)  # type: ignore[misc]
+            assert "confidence" in shown(app)
 
 
 async def test_a_model_that_does_not_load_is_not_said_to_be_loading(answers: QuickAnswers) -> None:
