@@ -45,24 +45,23 @@ async def go(pilot: Any, key: str = "2") -> None:
     await until(pilot, lambda: isinstance(pilot.app.screen, screen) and form_of(pilot.app).table.count)
 
 
-@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("key", "kind"), [("2", "vqa"), ("3", "ppo")])
-async def test_everything_that_can_be_set_is_there_at_any_size(
-    answers: QuickAnswers, size: tuple[int, int], key: str, kind: str
-) -> None:
+async def test_everything_that_can_be_set_is_there_at_any_size(answers: QuickAnswers, key: str, kind: str) -> None:
     app = make_app(answers)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=SIZES[0]) as pilot:
         await go(pilot, key)
         table = form_of(app).table
         table.focus()
         settings = settings_of(preset("tiny", kind))
-        assert table.shown_keys == [setting.key for setting in settings]
-        await pilot.press("end")
-        await until(pilot, lambda: settings[-1].key in shown(app) and settings[-1].meaning[:40] in shown(app))
-        await pilot.press("home")
-        await until(pilot, lambda: "\u2039 tiny \u203a" in shown(app) and "Preset" in shown(app))
-        for widget in form_of(app).walk_children(Widget):
-            assert widget.region.right <= size[0], widget
+        for size in SIZES:
+            await pilot.resize_terminal(*size)
+            assert table.shown_keys == [setting.key for setting in settings]
+            await pilot.press("end")
+            await until(pilot, lambda: settings[-1].key in shown(app) and settings[-1].meaning[:40] in shown(app))
+            await pilot.press("home")
+            await until(pilot, lambda: "\u2039 tiny \u203a" in shown(app) and "Preset" in shown(app))
+            for widget in form_of(app).walk_children(Widget):
+                assert widget.region.right <= size[0], widget
 
 
 async def test_arrows_move_and_choose_and_what_differs_is_marked(answers: QuickAnswers) -> None:
@@ -238,41 +237,44 @@ async def test_quitting_asks_where_a_form_is_half_filled(answers: QuickAnswers) 
         await until(pilot, lambda: app._exit)
 
 
-@pytest.mark.parametrize("screen_key", ["2", "3"])
-async def test_the_form_takes_no_text_before_somebody_goes_into_it(answers: QuickAnswers, screen_key: str) -> None:
+async def test_the_form_takes_no_text_before_somebody_goes_into_it(answers: QuickAnswers) -> None:
     app = make_app(answers)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press(screen_key)
-        await until(pilot, lambda: app.current_mode != "ask" and "no runs yet" in shown(app))
-        await pilot.press("question_mark")
-        await until(pilot, lambda: "In the form of a new run" in shown(app))
-        await pilot.press("escape")
-        await until(pilot, lambda: "In the form of a new run" not in shown(app))
-        assert not any(field.value or field.has_focus for field in app.screen.query(Input))
-        await pilot.press("1")
-        await until(pilot, lambda: app.current_mode == "ask")
+        for key in ("2", "3"):
+            await pilot.press(key)
+            await until(pilot, lambda: app.current_mode != "ask" and "no runs yet" in shown(app))
+            await pilot.press("question_mark")
+            await until(pilot, lambda: "In the form of a new run" in shown(app))
+            await pilot.press("escape")
+            await until(pilot, lambda: "In the form of a new run" not in shown(app))
+            assert not any(field.value or field.has_focus for field in app.screen.query(Input))
+            await pilot.press("1")
+            await until(pilot, lambda: app.current_mode == "ask")
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_what_the_run_needs_is_shown_before_it_starts(
-    answers: QuickAnswers, estimates: QuickEstimates, size: tuple[int, int]
+async def test_what_the_run_needs_is_shown_before_it_starts_at_any_size(
+    answers: QuickAnswers, estimates: QuickEstimates
 ) -> None:
     app = make_app(answers)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=SIZES[-1]) as pilot:
         await go(pilot)
-        if size[0] < 110:
-            await pilot.press("t")
-        await until(pilot, lambda: "36,694 on 3,800 images" in shown(app) and "missing image: 2 (7.png" in shown(app))
-        if size[0] < 110:
-            form_of(app).query_one("#form-pane").focus()
-            await pilot.press("end")
-        await until(pilot, lambda: "27.0 MiB" in shown(app) and "507.0 MiB" in shown(app))
+        for size in reversed(SIZES):
+            await pilot.resize_terminal(*size)
+            if size[0] < 110:
+                await pilot.press("t")
+            await until(
+                pilot, lambda: "36,694 on 3,800 images" in shown(app) and "missing image: 2 (7.png" in shown(app)
+            )
+            if size[0] < 110:
+                form_of(app).query_one("#form-pane").focus()
+                await pilot.press("end")
+            await until(pilot, lambda: "27.0 MiB" in shown(app) and "507.0 MiB" in shown(app))
+            if size == SIZE:
+                assert "720" in shown(app) and "1.1 million" in shown(app) and "501,888" in shown(app)
         assert len(estimates.asked) == 1
-        if size == SIZE:
-            assert "720" in shown(app) and "1.1 million" in shown(app) and "501,888" in shown(app)
-            await put(pilot, "training.per_device_train_batch_size", "64")
-            await until(pilot, lambda: len(estimates.asked) == 2)
-            assert estimates.asked[1]["training"]["per_device_train_batch_size"] == 64  # type: ignore[index]
+        await put(pilot, "training.per_device_train_batch_size", "64")
+        await until(pilot, lambda: len(estimates.asked) == 2)
+        assert estimates.asked[1]["training"]["per_device_train_batch_size"] == 64  # type: ignore[index]
 
 
 async def test_a_folder_without_a_table_is_refused_while_it_is_typed(
