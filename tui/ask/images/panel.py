@@ -215,12 +215,11 @@ class ImagePanel(Vertical):
             await self.mount(self._gallery)
         if self._gallery.display:
             self.leave_gallery()
-            self.take_focus()
         else:
             self._change_view(self._gallery)
             self._search.forget_outcomes()
             self._show_outcomes()
-            self.take_focus()
+        self.take_focus()
 
     def leave_gallery(self) -> None:
         """Shows the list again, if the gallery is shown."""
@@ -264,6 +263,7 @@ class ImagePanel(Vertical):
         self._mount_field().focus()
         self._describe()
 
+    @on(ImageList.Cleared)
     def close_filter(self) -> None:
         """Closes the filter; the image under the cursor keeps it."""
         row = self.view.selected
@@ -390,10 +390,6 @@ class ImagePanel(Vertical):
     def _list_chosen(self) -> None:
         if self._list.path is not None:
             self.post_message(self.Chosen(self._list.path))
-
-    @on(ImageList.Cleared)
-    def _cleared(self) -> None:
-        self.close_filter()
 
     def on_filter_field_moved(self, event: FilterField.Moved) -> None:
         """Moves the cursor while the filter is typed."""
