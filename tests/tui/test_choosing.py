@@ -138,20 +138,17 @@ async def test_a_folder_of_ten_thousand_images_is_shown_whole(
         assert app.screen.query_one(ImageList).cursor == 77
 
 
-@pytest.mark.parametrize("kind", ["gone", "empty"])
-async def test_a_folder_without_images_says_why(answers: QuickAnswers, tmp_path: Path, kind: str) -> None:
+async def test_a_folder_without_images_says_why(answers: QuickAnswers, tmp_path: Path) -> None:
+    def words_of_list() -> str:
+        return " ".join(line.split("│")[1].strip() for line in shown(app).splitlines() if line.startswith("│"))
+
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
-        if kind == "empty":
-            (tmp_path / "empty").mkdir()
-        panel(app).show_folder(tmp_path / kind)
-        await until(
-            pilot,
-            lambda: (
-                {"gone": "this folder cannot be read", "empty": "no images or folders in"}[kind]
-                in " ".join(line.split("│")[1].strip() for line in shown(app).splitlines() if line.startswith("│"))
-            ),
-        )
+        panel(app).show_folder(tmp_path / "gone")
+        await until(pilot, lambda: "this folder cannot be read" in words_of_list())
+        (tmp_path / "empty").mkdir()
+        panel(app).show_folder(tmp_path / "empty")
+        await until(pilot, lambda: "no images or folders in" in words_of_list())
 
 
 async def test_folders_open_by_a_click(answers: QuickAnswers, folder: Path) -> None:
@@ -249,7 +246,7 @@ async def test_right_and_wrong_are_those_of_the_model(answers: QuickAnswers, mon
         image = panel(app).view.selected
         assert image is not None
         await pilot.press("slash")
-        await type_in(pilot, "wrong confidence>90%")
+        app.screen.query_one("#image-filter", Input).value = "wrong confidence>90%"
         await until(pilot, lambda: "bundled has not been evaluated" in " ".join(shown(app).split()))
         known["vqa-3"] = {(image.path, "what is the red shape?"): Outcome(right=False, confidence=0.95)}
         panel(app).use_model("vqa-3")
@@ -279,22 +276,26 @@ async def test_a_pasted_image_is_selected_in_its_folder(answers: QuickAnswers, f
             assert question.value == "" and app.focused is question
 
 
-@pytest.mark.parametrize("where", ["question", "images", "path"])
-async def test_several_pasted_paths_become_the_list_and_others_are_named(
-    answers: QuickAnswers, folder: Path, where: str
-) -> None:
+async def test_several_pasted_paths_become_the_list_and_others_are_named(answers: QuickAnswers, folder: Path) -> None:
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
-        if where == "path":
-            await pilot.press("o")
-            await until(pilot, lambda: app.screen.query("#path"))
-        else:
-            app.screen.query_one(f"#{where}").focus()
-        paste(app, folder / "img_2.png", folder / "img_10.png", Path("/not/here.png"), folder / "closed")
-        await until(pilot, lambda: "2 opened images" in shown(app) and "img_2.png · the image" in shown(app))
-        (toast,) = app._notifications
-        assert toast.message == "not opened: here.png, closed"
-        assert app.screen.query_one("#question", Input).value == ""
+        for where, names in (
+            ("question", ("img_2.png", "img_10.png")),
+            ("images", ("img_10.png", "img_2.png", "[b]odd.png")),
+            ("path", ("img_2.png", "img_10.png")),
+        ):
+            if where == "path":
+                await pilot.press("escape", "o")
+                await until(pilot, lambda: app.screen.query("#path"))
+            else:
+                app.screen.query_one(f"#{where}").focus()
+            app.clear_notifications()
+            paste(app, *[folder / name for name in names], Path("/not/here.png"), folder / "closed")
+            title = f"{len(names)} opened images"
+            await until(pilot, lambda: title in shown(app) and f"{names[0]} · the image" in shown(app))  # noqa: B023
+            (toast,) = app._notifications
+            assert toast.message == "not opened: here.png, closed"
+            assert app.screen.query_one("#question", Input).value == ""
 
 
 async def test_a_path_that_is_slow_to_read_holds_nothing_up_and_a_newer_one_replaces_it(
@@ -476,22 +477,23 @@ def preset_settings(name: str) -> dict[str, Any]:
 # The gallery.
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
-async def test_the_gallery_fills_the_screen_with_thumbnails(answers: QuickAnswers, size: tuple[int, int]) -> None:
+async def test_the_gallery_fills_the_screen_with_thumbnails(answers: QuickAnswers) -> None:
     app = make_app(answers)
-    async with app.run_test(size=size) as pilot:
-        await pilot.press("p")
-        await until(pilot, lambda: "·" not in "".join(shown(app).splitlines()[2:-3]) and "3.png" in shown(app))
-        lines = shown(app).splitlines()
-        assert "Question" not in "\n".join(lines) and "0.png · red triangle · 1 of 1,000" in lines[-3]
-        columns = max(line.count("▄" * 12) for line in lines)
-        captions = [line for line in lines if ".png" in line]
-        assert columns >= (size[0] - 3) // 15 and len(captions) - 1 >= (size[1] - 5) // 8
-        await pilot.press("plus")
-        await until(pilot, lambda: any("▄" * 15 in line for line in shown(app).splitlines()))
-        await pilot.press("minus", "escape")
-        await until(pilot, lambda: "Question" in shown(app))
-        assert app.focused is app.screen.query_one(ImageList)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for size in ((80, 24), (120, 40), (200, 60)):
+            await pilot.resize_terminal(*size)
+            await pilot.press("p")
+            await until(pilot, lambda: "·" not in "".join(shown(app).splitlines()[2:-3]) and "3.png" in shown(app))
+            lines = shown(app).splitlines()
+            assert "Question" not in "\n".join(lines) and "0.png · red triangle · 1 of 1,000" in lines[-3]
+            columns = max(line.count("▄" * 12) for line in lines)
+            captions = [line for line in lines if ".png" in line]
+            assert columns >= (size[0] - 3) // 15 and len(captions) - 1 >= (size[1] - 5) // 8
+            await pilot.press("plus")
+            await until(pilot, lambda: any("▄" * 15 in line for line in shown(app).splitlines()))
+            await pilot.press("minus", "escape")
+            await until(pilot, lambda: "Question" in shown(app))
+            assert app.focused is app.screen.query_one(ImageList)
 
 
 async def test_keys_and_mouse_move_in_the_gallery(answers: QuickAnswers) -> None:
