@@ -75,7 +75,7 @@ async def test_going_down_and_up_again_with_two_keys(answers: QuickAnswers) -> N
         assert screen.navigation.level == "run"
 
 
-async def test_batches_are_gone_through_by_keys(answers: QuickAnswers) -> None:
+async def test_batches_are_gone_through_by_keys_and_marked_on_every_chart(answers: QuickAnswers) -> None:
     run = small_run(40)
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
@@ -89,13 +89,6 @@ async def test_batches_are_gone_through_by_keys(answers: QuickAnswers) -> None:
             assert step(screen) == expected, key
         await pilot.press("f")
         assert step(screen) == 40
-
-
-async def test_the_batch_under_the_cursor_is_marked_on_every_chart(answers: QuickAnswers) -> None:
-    run = small_run(40)
-    app = make_app(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        await go(pilot, run)
         await pilot.press("home")
         await pilot.pause()
         first = [line.count("┊") for line in shown(app).splitlines()]
@@ -109,26 +102,28 @@ async def test_the_batch_under_the_cursor_is_marked_on_every_chart(answers: Quic
         assert f"reward  {row.split()[1]}" in shown(app)
 
 
-@pytest.mark.parametrize("level", ["run", "batch"])
-async def test_a_typed_number_goes_there(answers: QuickAnswers, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_typed_number_goes_there_from_a_run_and_from_a_batch(
+    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(typed_line, "ALONE_SECONDS", 60.0)  # a slow machine may type slowly
     run = small_run(40)
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
-        screen = await go(pilot, run, level)
-        await pilot.press("2", "7")
-        await until(pilot, lambda: "go to batch" in shown(app) and "enter goes there" in shown(app))
-        await pilot.press("enter")
-        await until(pilot, lambda: step(screen) == 27)
-        if level == "batch":
-            await until(pilot, lambda: "batch 27" in crumbs(app))
-        await pilot.press("9", "9", "9", "enter")
-        await until(pilot, lambda: step(screen) == 40)
-        await pilot.press("5", "x")
-        await until(pilot, lambda: "that is no number" in shown(app))
-        await pilot.press("enter", "escape")
-        await until(pilot, lambda: "go to batch" not in shown(app))
-        assert step(screen) == 40
+        for level in ("run", "batch"):
+            screen = await go(pilot, run, level)
+            await pilot.press("2", "7")
+            await until(pilot, lambda: "go to batch" in shown(app) and "enter goes there" in shown(app))
+            await pilot.press("enter")
+            await until(pilot, lambda: step(app.screen) == 27)
+            if level == "batch":
+                await until(pilot, lambda: "batch 27" in crumbs(app))
+            await pilot.press("9", "9", "9", "enter")
+            await until(pilot, lambda: step(app.screen) == 40)
+            await pilot.press("5", "x")
+            await until(pilot, lambda: "that is no number" in shown(app))
+            await pilot.press("enter", "escape")
+            await until(pilot, lambda: "go to batch" not in shown(app))
+            assert step(screen) == 40
 
 
 async def test_a_digit_alone_is_the_key_of_a_screen(answers: QuickAnswers) -> None:
@@ -213,12 +208,21 @@ async def test_a_mark_that_goes_on_is_one_episode_in_the_list_and_for_the_key(an
         await until(pilot, lambda: f"! {LABELS[mark.kind]} since batch {mark.since}" in shown(app))
 
 
-async def test_samples_are_sorted_by_any_column_either_way(answers: QuickAnswers) -> None:
+async def test_samples_are_sorted_by_any_column_either_way_or_the_best_or_worst_first_at_a_key(
+    answers: QuickAnswers,
+) -> None:
     run = small_run(12, samples=24)
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         screen = await go(pilot, run, "batch")
         page, table = screen.query_one(BatchPage), screen.query_one("#samples-table", ColumnTable)
+        rewards = sorted(row.record.reward or 0.0 for row in page.rows)
+        await pilot.press("t")
+        assert page.sample is not None and page.sample.record.reward == rewards[-1]
+        await pilot.press("t")
+        assert page.sample is not None and page.sample.record.reward == rewards[0]
+        await pilot.press("t")
+        assert [row.record.row for row in page.rows] == list(range(24))
         for _ in range(len(table.columns)):
             key = table.columns[table.column].key
             for bracket, largest in (("left_square_bracket", False), ("right_square_bracket", True)):
@@ -231,21 +235,6 @@ async def test_samples_are_sorted_by_any_column_either_way(answers: QuickAnswers
                 assert figures == sorted(figures, reverse=largest), key
             await pilot.press("right")
         assert f"{table.columns[-1].title}▼" in shown(app)
-
-
-async def test_best_and_worst_samples_at_a_key(answers: QuickAnswers) -> None:
-    run = small_run(12, samples=24)
-    app = make_app(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        screen = await go(pilot, run, "batch")
-        page = screen.query_one(BatchPage)
-        rewards = sorted(row.record.reward or 0.0 for row in page.rows)
-        await pilot.press("t")
-        assert page.sample is not None and page.sample.record.reward == rewards[-1]
-        await pilot.press("t")
-        assert page.sample is not None and page.sample.record.reward == rewards[0]
-        await pilot.press("t")
-        assert [row.record.row for row in page.rows] == list(range(24))
 
 
 async def test_samples_are_filtered_as_it_is_typed(answers: QuickAnswers) -> None:
@@ -317,7 +306,9 @@ async def test_a_sample_is_shown_whole_beside_the_reference_with_what_its_reward
         await until(pilot, lambda: "there is no sample 99" in shown(app))
 
 
-async def test_tokens_are_shaded_by_each_figure_with_a_legend(answers: QuickAnswers) -> None:
+async def test_tokens_are_shaded_by_each_figure_with_a_legend_in_the_colours_of_the_theme(
+    answers: QuickAnswers,
+) -> None:
     run = small_run(12)
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
@@ -326,17 +317,25 @@ async def test_tokens_are_shaded_by_each_figure_with_a_legend(answers: QuickAnsw
         seen = []
         for _ in range(9):
             seen.append(page.shaded_by)
-            legend = shown(app)
             if page.shaded_by in ("entropy", "probability"):
-                assert "▁▂▃▄▅▆▇█" in legend
+                assert "▁▂▃▄▅▆▇█" in shown(app)
             else:
-                assert "--- -- - · + ++ +++" in legend
+                assert "--- -- - · + ++ +++" in shown(app)
             await pilot.press("v")
         assert seen == [
             "kl", "difference", "advantage", "value", "return", "ratio", "entropy", "probability", "reward",
         ]  # fmt: skip
         await pilot.press("V")
         assert page.shaded_by == "reward"
+        legend = screen.query_one("#legend", Static)
+
+        def colours() -> str:
+            assert isinstance(legend.content, Content)
+            return str(legend.content.spans)
+
+        before = colours()
+        await pilot.press("d")
+        await until(pilot, lambda: colours() != before)
 
 
 async def test_the_token_under_the_cursor_shows_all_its_figures_as_does_the_table(answers: QuickAnswers) -> None:
@@ -613,19 +612,3 @@ async def test_a_run_with_damaged_rows_is_shown_down_to_its_tokens(answers: Quic
         await until(pilot, lambda: screen.navigation.level == "sample" and "= reward" in shown(app))
         await pilot.press("enter")
         await until(pilot, lambda: screen.navigation.level == "tokens")
-
-
-async def test_the_legend_of_tokens_takes_the_colours_of_another_theme(answers: QuickAnswers) -> None:
-    run = small_run(4)
-    app = make_app(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        screen = await go(pilot, run, "tokens")
-        legend = screen.query_one("#legend", Static)
-
-        def colours() -> str:
-            assert isinstance(legend.content, Content)
-            return str(legend.content.spans)
-
-        before = colours()
-        await pilot.press("d")
-        await until(pilot, lambda: colours() != before)
