@@ -42,13 +42,12 @@ hypothesis.settings.register_profile("nightly", deadline=None, max_examples=400)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
-MANY_OBJECTS = 100_000
+MANY_OBJECTS = 1_000_000
 """How many new objects may be left before garbage is collected."""
 
 
 def pytest_collection_finish() -> None:
     """Keeps what is imported out of garbage collection, which comes between tests only (below)."""
-    gc.collect()
     gc.freeze()
     gc.disable()
 
@@ -58,7 +57,7 @@ def pytest_runtest_logfinish() -> None:
     """Collects the garbage of the last tests. While a test runs, its app and models are no garbage, and looking at them
     again and again took a sixth of the suite's time."""
     if gc.get_count()[0] > MANY_OBJECTS:
-        gc.collect(1 if gc.get_count()[1] > 10 else 0)
+        gc.collect(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from textual.css.query import NoMatches
 from textual.css.stylesheet import Stylesheet
 
 from looptop.engine.encoding import encode_json
+from looptop.tui.ask.sources import easy_vqa
 from looptop.tui.forms import estimator
 from looptop.tui.kept_state import FILE, KeptState
 from tests.factories.quick_answers import QuickAnswers
@@ -22,6 +24,7 @@ from tests.factories.quick_estimates import QuickEstimates
 _wait.SLEEP_GRANULARITY = 0.004
 _wait.SLEEP_IDLE = _wait.SLEEP_GRANULARITY / 20
 POLL_SECONDS = 0.02
+READ_QUESTIONS = functools.cache(easy_vqa.read_questions)
 PARSE_RULES = Stylesheet._parse_rules
 PARSED: dict[Any, Any] = {}
 
@@ -81,6 +84,12 @@ def parsed_styles(monkeypatch: pytest.MonkeyPatch) -> None:
         return PARSED[key]
 
     monkeypatch.setattr(Stylesheet, "_parse_rules", parse_rules)
+
+
+@pytest.fixture(autouse=True)
+def benchmark_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmark's questions are read once for all apps of this process."""
+    monkeypatch.setattr(easy_vqa, "read_questions", READ_QUESTIONS)
 
 
 Wait = Callable[[Any, Callable[[], object]], Awaitable[None]]

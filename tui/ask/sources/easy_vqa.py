@@ -66,7 +66,7 @@ class Benchmark:
         number = int(path.stem)
         if self._all is None:
             if self._head is None:
-                self._head = _group(_read(self.folder / "questions.json", HEAD_BYTES))
+                self._head = dict(read_questions(self.folder / "questions.json", HEAD_BYTES))
                 self._head.pop(max(self._head, default=0), None)  # It may be cut off in the middle.
             if number in self._head:
                 return self._head[number]
@@ -88,7 +88,7 @@ class Benchmark:
     def load(self) -> None:
         """Reads all questions."""
         if self._all is None and self.folder is not None:
-            self._all = _group(_read(self.folder / "questions.json"))
+            self._all = read_questions(self.folder / "questions.json")
 
     def note(self, path: Path) -> str:
         """A short description of an image from the benchmark's answers: `red triangle`."""
@@ -96,21 +96,17 @@ class Benchmark:
         return " ".join(sorted(answers, key=lambda answer: answer in SHAPES))
 
 
-def _read(file: Path, most: int = -1) -> list[tuple[str, str, int]]:
-    """The file's entries (question, answer, image), or those that are whole within its first bytes."""
+def read_questions(file: Path, most: int = -1) -> dict[int, list[BenchmarkQuestion]]:
+    """The questions about each image, by its number: all, or those that are whole within the file's first bytes."""
     try:
         with file.open("rb") as opened:
             text = opened.read(most).decode("utf-8", "replace")
     except OSError:
-        return []
-    return [(question, answer, int(image)) for question, answer, image in _ENTRY.findall(text)]
+        return {}
+    grouped: dict[int, list[BenchmarkQuestion]] = {}
+    for question, answer, image in _ENTRY.findall(text):
+        grouped.setdefault(int(image), []).append(BenchmarkQuestion(question, answer))
+    return grouped
 
 
 _ENTRY = re.compile(r'\["([^"\\]*)", "([^"\\]*)", (\d+)\]')
-
-
-def _group(entries: list[tuple[str, str, int]]) -> dict[int, list[BenchmarkQuestion]]:
-    grouped: dict[int, list[BenchmarkQuestion]] = {}
-    for question, answer, image in entries:
-        grouped.setdefault(image, []).append(BenchmarkQuestion(question, answer))
-    return grouped
