@@ -104,16 +104,22 @@ async def test_a_command_is_not_typed_into_the_field_that_has_the_focus(answers:
         assert field.value == "x"
 
 
-@pytest.mark.parametrize(("screen", "opener"), [("1", "m"), ("1", "o"), ("2", "o")])
 async def test_a_key_behind_a_closed_chooser_acts_at_once(
-    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch, screen: str, opener: str
+    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(typed, "KEY_TIMEOUT", 3600.0)
     app = LooptopApp(make_process=lambda: answers)
     async with app.run_test(size=SIZE) as pilot:
-        for key, opened in ((screen, MainScreen), (opener, Overlay), ("escape", MainScreen), ("question_mark", Help)):
-            app.post_message(Key(key, "?" if key == "question_mark" else None if len(key) > 1 else key))
-            await until(pilot, lambda opened=opened: isinstance(app.screen, opened))  # type: ignore[misc]
+        for screen, opener in (("1", "m"), ("1", "o"), ("2", "o")):
+            for key, opened in (
+                (screen, MainScreen),
+                (opener, Overlay),
+                ("escape", MainScreen),
+                ("question_mark", Help),
+                ("escape", MainScreen),
+            ):
+                app.post_message(Key(key, "?" if key == "question_mark" else None if len(key) > 1 else key))
+                await until(pilot, lambda opened=opened: isinstance(app.screen, opened))  # type: ignore[misc]
 
 
 async def test_what_is_answered_twice_closes_nothing_that_lies_below(answers: QuickAnswers) -> None:
@@ -136,20 +142,20 @@ async def test_what_is_answered_twice_closes_nothing_that_lies_below(answers: Qu
         assert isinstance(app.screen, AskScreen)
 
 
-@pytest.mark.parametrize("lines", [0, 40])
-async def test_page_keys_in_a_list_without_room(answers: QuickAnswers, lines: int) -> None:
+async def test_page_keys_in_a_list_without_room(answers: QuickAnswers) -> None:
     app = LooptopApp(make_process=lambda: answers)
     async with app.run_test(size=SIZE) as pilot:
-        choices = [Choice(str(number), Content(f"choice {number}")) for number in range(lines)]
-        await app.push_screen(Picker("Choose", choices, "nothing"))
-        results = app.screen.query_one(OptionList)
-        results.styles.height = results.styles.min_height = 0
-        await until(pilot, lambda: not results.size.height)
-        results.clear_options().add_options([each.line for each in choices])
-        results.highlighted = 0 if lines else None
-        results.focus()
-        await pilot.press("pagedown", "pageup", "end", "home", "down", "up", "pagedown")
-        assert app.is_running
+        for lines in (0, 40):
+            choices = [Choice(str(number), Content(f"choice {number}")) for number in range(lines)]
+            await app.push_screen(Picker("Choose", choices, "nothing"))
+            results = app.screen.query_one(OptionList)
+            results.styles.height = results.styles.min_height = 0
+            await until(pilot, lambda results=results: not results.size.height)  # type: ignore[misc]
+            results.clear_options().add_options([each.line for each in choices])
+            results.highlighted = 0 if lines else None
+            results.focus()
+            await pilot.press("pagedown", "pageup", "end", "home", "down", "up", "pagedown")
+            assert app.is_running
 
 
 async def test_charts_that_are_drawn_while_they_go(answers: QuickAnswers) -> None:

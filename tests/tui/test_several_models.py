@@ -59,21 +59,22 @@ async def mark(pilot: Any, app: LooptopApp, *keys: str) -> None:
     await until(pilot, lambda: not isinstance(app.screen, ModelPicker))
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
-async def test_marked_models_answer_side_by_side(answers: QuickAnswers, size: tuple[int, int]) -> None:
+async def test_marked_models_answer_side_by_side(answers: QuickAnswers) -> None:
     app = LooptopApp(make_process=lambda: answers)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         await mark(pilot, app, "space", "space", "enter")
         await until(pilot, lambda: "models: bundled, vqa-2 · ready" in shown(app))
         await ask(pilot, "what colour?")
         await until(pilot, lambda: "Answer of bundled" in shown(app) and "Answer of vqa-2" in shown(app))
-        await until(pilot, lambda: shown(app).count("75.0%") >= 4)
-        views = list(app.screen.query(AnswerView))
-        assert len(views) == 2 and all(view.size.height > 2 for view in views)
-        beside = views[0].region.y == views[1].region.y
-        assert beside is (size[0] >= 120), "beside each other where there is room, else below"
-        texts = [str(view.query_one("#answer-text").render()) for view in views]
-        assert "red" in texts[0] and "green" in texts[1]
+        for size in ((80, 24), (120, 40), (200, 60)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda: shown(app).count("75.0%") >= 4)
+            views = list(app.screen.query(AnswerView))
+            assert len(views) == 2 and all(view.size.height > 2 for view in views)
+            beside = views[0].region.y == views[1].region.y
+            assert beside is (size[0] >= 120), "beside each other where there is room, else below"
+            texts = [str(view.query_one("#answer-text").render()) for view in views]
+            assert "red" in texts[0] and "green" in texts[1]
     asked = AskedQuestions()
     entries = asked.entries(asked.ids()).values()
     assert {each.answer.model: each.answer.answer for each in entries} == {"bundled": "red", "vqa-2": "green"}

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -196,19 +195,22 @@ async def test_a_damaged_journal_is_named(answers: QuickAnswers, tmp_path: Path)
         await until(pilot, lambda: "is damaged: its evaluations cannot be read" in " ".join(shown(app).split()))
 
 
-@pytest.mark.parametrize("size", [(80, 24), (200, 60), (40, 12)])
-async def test_cards_fit_every_terminal(answers: QuickAnswers, tmp_path: Path, size: tuple[int, int]) -> None:
+async def test_cards_fit_every_terminal(answers: QuickAnswers, tmp_path: Path) -> None:
     app = LooptopApp(make_process=lambda: answers, attach=make_run(tmp_path))
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "vqa-1" in shown(app))
         await pilot.press("w")
-        await until(pilot, lambda: "evaluation 3 of 3 · step 40" in shown(app) and "▄▄▄▄" in shown(app))
-        cards = app.screen.query_one(SampleCards)
-        text = "\n".join(line[cards.region.x :] for line in shown(app).splitlines())
-        for words in ("what is the", "truth   red", "✓ 62.5% red", "✗✗✓"):
-            assert words in text
-        await pilot.press("down", "down", "right", "right")
-        assert cards.cursor == 2
+        for size in ((80, 24), (200, 60), (40, 12)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda: "evaluation 3 of 3 · step 40" in shown(app) and "▄▄▄▄" in shown(app))
+            cards = app.screen.query_one(SampleCards)
+            cards.cursor = 0
+            await pilot.pause()
+            text = "\n".join(line[cards.region.x :] for line in shown(app).splitlines())
+            for words in ("what is the", "truth   red", "✓ 62.5% red", "✗✗✓"):
+                assert words in text
+            await pilot.press("down", "down", "right", "right")
+            assert cards.cursor == 2
 
 
 async def test_the_run_view_shows_whole_questions(answers: QuickAnswers, tmp_path: Path) -> None:
