@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looptop.engine.text import counted, visible, visible_answer
+from looptop.engine.text import counted, join_text, visible, visible_answer, visible_lines
 
 
 @given(st.text())
@@ -35,6 +35,24 @@ def test_an_escape_sequence_is_shown_and_lines_are_kept_where_asked_for() -> Non
     assert visible("a\u202eb") == "a\ufffdb"
     assert visible("one\n\ttwo") == "one␊␉two"
     assert visible("one\n\ttwo\x1b", keep_lines=True) == "one\n    two␛"
+
+
+def test_every_control_character_has_its_picture() -> None:
+    assert visible("\0 \x1f \x7f \x80") == "␀ ␟ ␡ \ufffd"
+    assert visible(12) == "12"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("a\tb", "a\tb"), ("a\n\n\tb\x1b\t\n", "a\n\n\tb␛\t\n"), ("a\rb", "a␍b"), ("é\u2028", "é\ufffd")],
+)
+def test_lines_keep_their_line_feeds_and_tabs(text: str, shown: str) -> None:
+    assert visible_lines(text) == shown
+
+
+@pytest.mark.parametrize(("parts", "text"), [(["a"], "a"), (["a", "b"], "a or b"), (["a", "b", "c"], "a, b or c")])
+def test_a_list_is_joined_as_in_a_sentence(parts: list[str], text: str) -> None:
+    assert join_text(parts, "or") == text
 
 
 @pytest.mark.parametrize(("text", "shown"), [("", "(empty)"), (" \n", "(empty)"), ("red", "red"), ("\x1b", "␛")])

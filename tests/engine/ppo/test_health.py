@@ -146,6 +146,81 @@ def test_what_is_usual_is_not(curves: dict[str, Curve]) -> None:
     assert kinds(120, **curves) == set()
 
 
+def of(name: str, now: float, recent: Sequence[float] = (), first: Sequence[float] = ()) -> History:
+    """A history of one figure."""
+    return History({name: now}, [{name: each} for each in recent], [{name: each} for each in first])
+
+
+def hacked(reward: float = 5.0, recall: float = 0.5, clean: float = 0.5, first: int = 5, lately: int = 10) -> History:
+    """The reward was 0 with a deviation of 2, recall 1 and clean 0.5; nothing varies."""
+    was = {health.REWARD: 0.0, health.SPREAD: 2.0, "quality/recall": 1.0, "quality/clean": 0.5}
+    now = {health.REWARD: reward, health.SPREAD: 2.0, "quality/recall": recall, "quality/clean": clean}
+    return History(now, [now] * (lately - 1), [was] * first)
+
+
+@pytest.mark.parametrize(
+    ("kind", "usual", "bad"),
+    [
+        ("kl_negative", of(health.KL, -1.0), of(health.KL, -1.01)),
+        ("kl_high", of(health.KL, 24.0, [6.0] * 4), of(health.KL, 24.1, [6.0] * 4)),
+        ("kl_high", of(health.KL, 14.3, [14.3] * 4), of(health.KL, 14.5, [14.5] * 4)),
+        ("kl_high", of(health.KL, 20.0, [20, 20, 6, 6, 6]), of(health.KL, 6.0, [6, 20, 20, 20, 6])),
+        ("ratio_jump", of(health.RATIO, 3.0, [0.5] * 5), of(health.RATIO, 3.1, [0.5] * 5)),
+        ("ratio_jump", of(health.RATIO, 4.5, [1.5] * 5), of(health.RATIO, 4.6, [1.5] * 5)),
+        ("ratio_jump", of(health.RATIO, 10.0, [9.0] * 5), of(health.RATIO, 10.1, [9.0] * 5)),
+        ("ratio_jump", of(health.RATIO, 10.0, [0.5] * 4), of(health.RATIO, 10.1)),
+        ("value_loss_jump", of(health.VALUE_LOSS, 4.0, [1.0] * 5), of(health.VALUE_LOSS, 4.1, [1.0] * 5)),
+        ("value_loss_jump", of(health.VALUE_LOSS, 5.0, [1] * 5 + [5]), of(health.VALUE_LOSS, 5.1, [1] * 5 + [5])),
+        ("value_loss_jump", of(health.VALUE_LOSS, 9.0, [1.0] * 4), of(health.VALUE_LOSS, 9.0, [1.0] * 5)),
+        ("unexplained", of(health.EXPLAINED, -0.19, [-0.19] * 19), of(health.EXPLAINED, -0.2, [-0.2] * 19)),
+        ("unexplained", of(health.EXPLAINED, -0.5, [-0.5] * 18), of(health.EXPLAINED, -0.5, [1] + [-0.5] * 19)),
+        ("unexplained", of(health.EXPLAINED, -0.5, [0.0] + [-0.5] * 18), of(health.EXPLAINED, -0.5, [-0.5] * 19)),
+        ("entropy_collapse", of(health.ENTROPY, 0.3, [0.3] * 2, [1] * 5), of(health.ENTROPY, 0.2, [0.29] * 2, [1] * 5)),
+        ("entropy_collapse", of(health.ENTROPY, 0.1, [1] * 5), of(health.ENTROPY, 0.1, [1] * 5 + [0.1])),
+        ("entropy_collapse", of(health.ENTROPY, -1.0, [-1.0] * 2, [0] * 5), of(health.ENTROPY, 0.0, [0, 0], [0.1] * 5)),
+        ("length_drift", of(health.LENGTH, 17.5, (), [10] * 5), of(health.LENGTH, 17.6, (), [10] * 5)),
+        ("length_drift", of(health.LENGTH, 5.0, (), [10] * 5), of(health.LENGTH, 4.9, (), [10] * 5)),
+        ("length_drift", of(health.LENGTH, 3.9, (), [1] * 5), of(health.LENGTH, 4.0, (), [1] * 5)),
+        ("length_drift", of(health.LENGTH, 40, [20, 10, 10, 10], [10] * 5), of(health.LENGTH, 40, [20] * 2, [10] * 5)),
+        ("length_drift", of(health.LENGTH, 20.0, (), [0] * 5), of(health.LENGTH, 20.0, (), [10] * 5)),
+        ("cut", of(health.CUT, 0.24), of(health.CUT, 0.25)),
+        ("same_response", of(health.DISTINCT, 0.26), of(health.DISTINCT, 0.25)),
+        ("reward_hacking", hacked(reward=1.0), hacked(reward=1.1)),
+        ("reward_hacking", hacked(recall=0.96), hacked(recall=0.94)),
+        ("reward_hacking", hacked(recall=0.9, clean=0.66), hacked(recall=0.9, clean=0.64)),
+        ("reward_hacking", hacked(first=4), hacked(first=5)),
+        ("reward_hacking", hacked(lately=9), hacked(lately=10)),
+    ],
+)
+def test_a_mark_begins_at_its_threshold(kind: str, usual: History, bad: History) -> None:
+    assert kind not in {mark.kind for mark in failed_checks(usual, SETTINGS)}
+    assert kind in {mark.kind for mark in failed_checks(bad, SETTINGS)}
+
+
+def checked(figures: Sequence[Mapping[str, float]]) -> list[tuple[Mark, ...]]:
+    """The marks of each batch of a run with these figures."""
+    whole = health.Health(PpoJournal(RunFolder.create("ppo", {"kind": "ppo"}).db), SETTINGS)
+    return [whole.check(step, each) for step, each in enumerate(figures, 1)]
+
+
+def test_a_batch_is_compared_with_the_sixty_before_it() -> None:
+    marks = checked([{health.VALUE_LOSS: loss} for loss in [100.0, *[1.0] * 59, 50.0, 60.0]])
+    assert [step for step, each in enumerate(marks, 1) if each] == [62], "the first batch was as bad as the 61st"
+
+
+@pytest.mark.parametrize(("entropy", "marked"), [(0.44, True), (0.46, False)])
+def test_a_batch_is_compared_with_the_ten_first_ones(entropy: float, marked: bool) -> None:
+    """Their median is 1.5: that of nine would be 2, that of eleven 1."""
+    marks = checked([{health.ENTROPY: each} for each in [2.0] * 5 + [1.0] * 80 + [entropy] * 3])
+    assert bool(marks[-1]) is marked
+
+
+def test_an_episode_lasts_while_no_more_than_ten_batches_lie_between_its_marks() -> None:
+    bad = (1, 11, 22)
+    marks = checked([{health.CUT: 1.0 if step in bad else 0.0} for step in range(1, 23)])
+    assert [marks[step - 1][0].since for step in bad] == [1, 1, 22]
+
+
 def test_a_mark_says_what_was_seen_what_it_means_and_what_to_try() -> None:
     bad = {
         "kl": (health.KL, -3.0), "ratio": (health.RATIO, 50.0), "cut": (health.CUT, 1.0),
