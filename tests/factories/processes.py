@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -54,3 +55,12 @@ def process_of(folder: RunFolder) -> psutil.Process:
 
 def going(folder: RunFolder) -> None:
     eventually(lambda: (last := Journal(folder.db).last("loss")) and last.step > 5)
+
+
+def kill_live_runs() -> None:
+    """Kills the processes of all live runs but this one's."""
+    for folder in RunFolder.all():
+        owner = folder.owner()
+        if folder.is_live() and owner is not None and owner.pid != os.getpid():
+            os.kill(owner.pid, signal.SIGKILL)
+            eventually(lambda folder=folder: not folder.is_live())  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""A run that trains nothing: its configuration, its steps, its checkpoints."""
+"""Runs that train nothing: their configuration, steps, checkpoints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from looptop.engine.config import RunConfig, preset
+from looptop.engine.journal.records import RunState
+from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.context import RunContext
+from looptop.engine.runs.folder import RunFolder
 
 
 def config(save_minutes: float = 1000.0) -> RunConfig:
@@ -61,3 +64,13 @@ def write_checkpoint(context: RunContext, step: int) -> Path:
     (path / "model.safetensors").write_bytes(b"x" * 1000)
     checkpoint.seal(path)
     return path
+
+
+def run_with_loss(loss: float = 1.0, state: RunState = RunState.FINISHED) -> RunFolder:
+    """A run of one step."""
+    folder = RunFolder.create("vqa", preset("tiny"))
+    writer = JournalWriter(folder.db)
+    writer.metrics(1, {"loss": loss})
+    writer.state(state)
+    assert writer.close()
+    return folder

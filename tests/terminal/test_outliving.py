@@ -21,7 +21,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.host import launch
-from tests.factories.processes import program
+from tests.factories.processes import kill_live_runs, program
 from tests.factories.runs import config
 from tests.support import eventually, wait_taken
 from tests.terminal.tty import WARM_PROGRAM, Tty
@@ -31,11 +31,7 @@ from tests.terminal.tty import WARM_PROGRAM, Tty
 def none_is_left() -> Iterator[None]:
     """No run outlives its test."""
     yield
-    for folder in RunFolder.all():
-        owner = folder.owner()
-        if folder.is_live() and owner is not None and owner.pid != os.getpid():
-            os.kill(owner.pid, signal.SIGKILL)
-            eventually(lambda folder=folder: not folder.is_live())  # type: ignore[misc]
+    kill_live_runs()
 
 
 @pytest.fixture

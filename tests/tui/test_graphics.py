@@ -173,16 +173,20 @@ async def test_an_image_lies_on_the_picture(answers: QuickAnswers) -> None:
         await until(pilot, lambda: len(terminal.images) == 1)
 
 
-async def test_an_image_goes_when_something_lies_over_it_and_comes_back(answers: QuickAnswers) -> None:
+async def test_an_image_goes_when_something_lies_over_it_and_comes_back_or_a_sentence_replaces_it(
+    answers: QuickAnswers,
+) -> None:
     app, terminal = on_terminal(answers)
     async with app.run_test(size=SIZE) as pilot:
-        await show_graphics(pilot, Protocol.KITTY)
+        picture = await show_graphics(pilot, Protocol.KITTY)
         for key in ("question_mark", "2", "ctrl+p"):
             await pilot.press(key)
             await until(pilot, lambda: not terminal.images)
             await pilot.press("escape")
             await pilot.press("alt+1")
             await until(pilot, lambda: len(terminal.images) == 1)
+        picture.show_sentence("there is no image")
+        await until(pilot, lambda: not terminal.images)
 
 
 async def test_a_notice_over_the_image_is_not_covered(answers: QuickAnswers) -> None:
@@ -229,14 +233,6 @@ async def test_an_image_follows_a_change_of_size_and_leaves_with_its_widget(answ
         await until(pilot, lambda: len(terminal.images) == 1 and next(iter(terminal.images.values())).columns > 90)
         app.graphics.remove()
         assert not terminal.images
-
-
-async def test_a_sentence_instead_of_the_picture_removes_the_image(answers: QuickAnswers) -> None:
-    app, terminal = on_terminal(answers)
-    async with app.run_test(size=SIZE) as pilot:
-        picture = await show_graphics(pilot, Protocol.KITTY)
-        picture.show_sentence("there is no image")
-        await until(pilot, lambda: not terminal.images)
 
 
 async def test_a_terminal_that_did_not_say_that_it_draws_gets_nothing(answers: QuickAnswers) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from looptop.tui.kept_state import FILE, MAX_RECENT, StateFile
+from looptop.tui.kept_state import FILE, MAX_RECENT, KeptState, StateFile
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.support import eventually
@@ -40,9 +40,14 @@ async def test_a_wrong_setting_is_shown_at_the_start(home: Path, answers: QuickA
         await until(pilot, lambda: any("it must be one of" in notice.message for notice in app._notifications))
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"images": 5}', b"\xff", b'{"screen": "no", "theme": "no"}'])
-async def test_a_damaged_state_counts_as_empty(home: Path, answers: QuickAnswers, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"images": 5}', b"\xff"])
+def test_a_damaged_state_counts_as_empty(home: Path, content: bytes) -> None:
     (home / FILE).write_bytes(content)
+    assert StateFile().state == KeptState()
+
+
+async def test_an_unknown_screen_and_theme_count_as_none(home: Path, answers: QuickAnswers) -> None:
+    (home / FILE).write_bytes(b'{"screen": "no", "theme": "no"}')
     async with (app := make_app(answers)).run_test():
         assert (app.current_mode, app.theme) == ("ask", "looptop-dark")
 

@@ -7,7 +7,6 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,37 +15,9 @@ from looptop.engine.cli.main import COMMANDS, main
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
+from tests.engine.cli.commands import Capture, refused, say, told
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "vqa_accuracy.json"
-
-Capture = pytest.CaptureFixture[str]
-
-
-def say(capsys: Capture, *words: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
-    try:
-        code = main(words)
-    except SystemExit as exit_:
-        code = int(exit_.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def refused(capsys: Capture, *words: str) -> str:
-    """The one sentence of a command that was used in a wrong way."""
-    code, out, err = say(capsys, *words)
-    assert (code, out) == (2, ""), err
-    assert err.startswith("looptop: ") and err.endswith("\n") and err.count("\n") == 1
-    assert "\x1b" not in err and "Traceback" not in err
-    return err.removeprefix("looptop: ").rstrip("\n")
-
-
-def told(capsys: Capture, *words: str) -> Any:
-    """The one JSON object of a command."""
-    code, out, err = say(capsys, *words, "--json")
-    assert code == 0, err
-    assert out.count("\n") == 1
-    return json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
 
 
 @pytest.fixture

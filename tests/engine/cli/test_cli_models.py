@@ -27,11 +27,10 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.answers.answerer import Answerer
 from tests.engine import fake_engine
+from tests.engine.cli.commands import Capture, refused, told
 from tests.factories.asked import damaged
 from tests.factories.vqa import save, tiny_model
 from tests.support import eventually
-
-Capture = pytest.CaptureFixture[str]
 
 IMAGES = {"1": "red", "2": "blue", "3": "black"}
 QUESTIONS = [("1", "is it red?"), ("1", "what color is it?"), ("2", "is there a circle?"), ("3", "what shape?")]
@@ -79,24 +78,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def image(data: Path) -> str:
     return str(data / "images" / "COCO_val2014_000000000001.png")
-
-
-def told(capsys: Capture, *words: str) -> Any:
-    """The one JSON object of a command."""
-    code = main([*words, "--json"])
-    out, err = capsys.readouterr()
-    assert code == 0, err
-    assert out.count("\n") == 1
-    return json.loads(out)
-
-
-def refused(capsys: Capture, *words: str) -> str:
-    """The one sentence of a command that was given what it cannot use."""
-    code = main(words)
-    out, err = capsys.readouterr()
-    assert (code, out) == (2, ""), err
-    assert err.startswith("looptop: ") and err.count("\n") == 1 and "\x1b" not in err
-    return err.removeprefix("looptop: ").rstrip("\n")
 
 
 # Ask --------------------------------------------------------------------------------------------------------------

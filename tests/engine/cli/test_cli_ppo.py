@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,11 +20,11 @@ from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.host import launch
+from tests.engine.cli.commands import Capture, refused, shown, told
 from tests.factories.ppo import TEXTS, ppo_config
+from tests.factories.processes import kill_live_runs
 from tests.factories.synthetic_ppo import Maker, make_run
 from tests.support import eventually
-
-Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
@@ -36,35 +35,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> PpoRunConfig:
 @pytest.fixture(autouse=True)
 def nothing_goes_on() -> Iterator[None]:
     yield
-    for folder in RunFolder.all():
-        owner = folder.owner()
-        if folder.is_live() and owner is not None and owner.pid != os.getpid():
-            os.kill(owner.pid, signal.SIGKILL)
-            eventually(lambda folder=folder: not folder.is_live())  # type: ignore[misc]
-
-
-def told(capsys: Capture, *words: object) -> Any:
-    """What a command prints with `--json`."""
-    capsys.readouterr()
-    assert main([*map(str, words), "--json"]) == 0, capsys.readouterr().err
-    out = capsys.readouterr().out
-    assert out.count("\n") == 1
-    return json.loads(out)
-
-
-def refused(capsys: Capture, *words: object) -> str:
-    """The one sentence of a command that was wrong use."""
-    capsys.readouterr()
-    assert main(list(map(str, words))) == 2
-    out, err = capsys.readouterr()
-    assert out == "" and err.startswith("looptop: ") and err.count("\n") == 1
-    return err.removeprefix("looptop: ").strip()
-
-
-def shown(capsys: Capture, *words: object) -> str:
-    capsys.readouterr()
-    assert main(list(map(str, words))) == 0, capsys.readouterr().err
-    return capsys.readouterr().out
+    kill_live_runs()
 
 
 @pytest.mark.slow

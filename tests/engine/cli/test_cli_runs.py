@@ -18,21 +18,13 @@ from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
 from tests.engine import fake_engine
+from tests.factories.runs import run_with_loss
 from tests.support import eventually
 from tests.terminal.tty import PROGRAM, Tty
 
 pytestmark = pytest.mark.usefixtures("engine")
 
 Capture = pytest.CaptureFixture[str]
-
-
-def make(loss: float = 1.0, state: RunState = RunState.FINISHED) -> RunFolder:
-    folder = RunFolder.create("vqa", preset("tiny"))
-    writer = JournalWriter(folder.db)
-    writer.metrics(1, {"loss": loss})
-    writer.state(state)
-    assert writer.close()
-    return folder
 
 
 def listed(capsys: Capture, *words: str) -> list[str]:
@@ -43,8 +35,8 @@ def listed(capsys: Capture, *words: str) -> list[str]:
 
 def test_runs_are_filtered_and_sorted(capsys: Capture) -> None:
     for loss in (0.5, 2.0, 1.0):
-        make(loss)
-    make(3.0, RunState.FAILED)
+        run_with_loss(loss)
+    run_with_loss(3.0, RunState.FAILED)
     assert listed(capsys, "loss<1.5") == ["vqa-3", "vqa-1"]
     assert listed(capsys, "state:finished", "loss>0.7") == ["vqa-3", "vqa-2"]
     assert listed(capsys, "loss<0.7", "or", "(state:failed", "and", "not", "loss>5)") == ["vqa-4", "vqa-1"]
@@ -72,7 +64,7 @@ def test_runs_are_filtered_and_sorted(capsys: Capture) -> None:
 
 
 def test_a_run_that_finished_with_alerts_is_shown_so_everywhere(capsys: Capture) -> None:
-    make()
+    run_with_loss()
     for kind in ("vqa", "ppo", "reward", "trainer"):
         folder = RunFolder.create(kind, preset("tiny", kind) if kind != "trainer" else {"kind": kind})
         writer = JournalWriter(folder.db)
@@ -127,7 +119,7 @@ def test_a_figure_names_the_step_that_it_belongs_to(capsys: Capture) -> None:
 
 
 def test_a_title_and_a_note_are_shown_everywhere(capsys: Capture) -> None:
-    make()
+    run_with_loss()
     assert main(["rename", "vqa-1", "wider \x1b[2Jdecoder"]) == 0
     assert main(["note", "vqa-1", "first line\nsecond line"]) == 0
     assert main(["notify", "vqa-1", "echo $LOOPTOP_RUN"]) == 0
@@ -149,7 +141,7 @@ def test_a_title_and_a_note_are_shown_everywhere(capsys: Capture) -> None:
 
 
 def test_show_explains_why_a_run_counts_as_live(capsys: Capture) -> None:
-    folder = make(state=RunState.RUNNING)
+    folder = run_with_loss(state=RunState.RUNNING)
     assert main(["show", "vqa-1"]) == 0
     assert "not live: no process has ever run it" in capsys.readouterr().out
     with RunLock(folder.lock, folder.id):
@@ -170,7 +162,7 @@ def test_show_explains_why_a_run_counts_as_live(capsys: Capture) -> None:
 
 
 def test_deleting_asks(capsys: Capture, tmp_path: Path) -> None:
-    folder, other = make(), make()
+    folder, other = run_with_loss(), run_with_loss()
     assert main(["delete", "vqa-1"]) == 2
     assert "--yes deletes without asking" in capsys.readouterr().err
     with Tty([*PROGRAM, "delete", "vqa-1"]) as tty:
@@ -184,7 +176,7 @@ def test_deleting_asks(capsys: Capture, tmp_path: Path) -> None:
         assert tty.until_gone() == 0
     assert not folder.path.exists()
     with RunLock(other.lock, other.id):
-        make()
+        run_with_loss()
         assert main(["delete", "vqa-3", "vqa-2", "--yes"]) == 2
         assert "vqa-2 is live; stop it first" in capsys.readouterr().err
     assert [run.id for run in RunFolder.all()] == ["vqa-3", "vqa-2"]
@@ -193,7 +185,7 @@ def test_deleting_asks(capsys: Capture, tmp_path: Path) -> None:
 
 
 def test_attach_needs_a_terminal_and_a_run(capsys: Capture) -> None:
-    make()
+    run_with_loss()
     assert main(["attach", "vqa-1"]) == 2
     assert "looptop logs vqa-1 -f" in capsys.readouterr().err
     assert main(["attach", "vqa-2"]) == 2

@@ -26,17 +26,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.listing import Summaries
 from looptop.engine.startup.run import start
 from tests.factories.processes import python, read_line
-from tests.factories.runs import Steps, config
-
-
-def make(loss: float = 1.0, state: RunState = RunState.FINISHED) -> RunFolder:
-    folder = RunFolder.create("vqa", preset("tiny"))
-    writer = JournalWriter(folder.db)
-    writer.metrics(1, {"loss": loss})
-    writer.state(state)
-    assert writer.close()
-    return folder
-
+from tests.factories.runs import Steps, config, run_with_loss
 
 TEXTS = st.text(st.characters() | st.sampled_from("\udce9\\u\0\r"), max_size=50)
 
@@ -52,7 +42,7 @@ def test_any_title_and_note_is_read_back_unchanged(title: str, note: str) -> Non
 
 
 def test_changing_one_text_keeps_the_others_and_the_file_is_private() -> None:
-    folder = make()
+    folder = run_with_loss()
     write_about(folder.path, title="a title", notify="true")
     assert write_about(folder.path, note="a note") == About("a title", "a note", "true")
     assert write_about(folder.path, title="") == About("", "a note", "true")
@@ -64,7 +54,7 @@ def test_changing_one_text_keeps_the_others_and_the_file_is_private() -> None:
 
 @pytest.mark.parametrize("text", ["caf\udce9", "\ud800", "nul\0here", "caf\\udce9"])
 def test_a_text_with_any_bytes_is_kept_and_loses_no_other_text(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = make()
+    folder = run_with_loss()
     write_about(folder.path, note="important", notify="true")
     assert main(["rename", folder.id, text]) == 0
     assert main(["note", folder.id, "second"]) == 0
@@ -81,7 +71,7 @@ def test_a_text_with_any_bytes_is_kept_and_loses_no_other_text(text: str, capsys
 def test_an_unreadable_file_is_left_unchanged(
     content: bytes, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = make().path / "about.toml"
+    path = run_with_loss().path / "about.toml"
     path.write_bytes(content)
     assert main(words) == 2
     assert str(path) in capsys.readouterr().err
@@ -89,14 +79,14 @@ def test_an_unreadable_file_is_left_unchanged(
 
 
 def test_keys_of_a_newer_looptop_are_kept() -> None:
-    folder = make()
+    folder = run_with_loss()
     (folder.path / "about.toml").write_text('title = "old"\nstars = 5\n')
     write_about(folder.path, title="new")
     assert tomllib.loads((folder.path / "about.toml").read_text()) == {"title": "new", "stars": 5}
 
 
 def test_unreadable_settings_are_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = make()
+    folder = run_with_loss()
     (home / "settings.toml").write_text("notify = [broken")
     assert main(["notify", folder.id]) == 2
     assert str(home / "settings.toml") in capsys.readouterr().err
@@ -105,7 +95,7 @@ def test_unreadable_settings_are_named(home: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_damaged_file_reads_as_empty() -> None:
-    folder = make()
+    folder = run_with_loss()
     (folder.path / "about.toml").write_bytes(b"title = \xff\n")
     assert read_about(folder.path) == About()
     (folder.path / "about.toml").write_text("title = 3\n")
@@ -114,7 +104,7 @@ def test_a_damaged_file_reads_as_empty() -> None:
 
 def test_a_summary_is_read_again_only_when_its_run_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "_WORTH_WRITING", 1)
-    runs = [make(float(number)) for number in range(4)]
+    runs = [run_with_loss(float(number)) for number in range(4)]
     read: list[str] = []
     plain = RunFolder.summary
 
@@ -142,7 +132,7 @@ def test_a_summary_is_read_again_only_when_its_run_has_changed(monkeypatch: pyte
 
 
 def test_a_killed_run_is_interrupted_although_its_files_do_not_change() -> None:
-    folder = make(state=RunState.RUNNING)
+    folder = run_with_loss(state=RunState.RUNNING)
     code = """
         import sys
         from pathlib import Path
@@ -162,7 +152,7 @@ def test_a_killed_run_is_interrupted_although_its_files_do_not_change() -> None:
 
 def test_a_damaged_list_of_summaries_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "_WORTH_WRITING", 1)
-    make(5.0)
+    run_with_loss(5.0)
     Summaries().all()
     path = listing._path()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -171,7 +161,7 @@ def test_a_damaged_list_of_summaries_is_made_again(monkeypatch: pytest.MonkeyPat
 
 
 def test_deleting_removes_the_whole_run_and_never_a_live_one() -> None:
-    folder, other = make(), make()
+    folder, other = run_with_loss(), run_with_loss()
     with RunLock(folder.lock, folder.id), pytest.raises(LooptopError, match="vqa-1 is live; stop it first"):
         delete(folder)
     assert folder.path.is_dir()
@@ -191,7 +181,7 @@ def test_deleting_a_run_that_is_a_link_removes_only_the_link(tmp_path: Path) -> 
 
 
 def test_a_run_cannot_be_resumed_while_it_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = make(state=RunState.STOPPED)
+    folder = run_with_loss(state=RunState.STOPPED)
     tried: list[str] = []
     plain = os.rename
 
