@@ -465,7 +465,7 @@ async def test_a_model_that_does_not_load_is_not_said_to_be_loading(answers: Qui
         answers.replies.put(AskReply(id=request.id, error="vqa-7 has no model", status="ready"))
 
     answers.ask = ask  # type: ignore[method-assign, assignment]
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "bundled · ready" in shown(app))
         app.ask_about("vqa-7")

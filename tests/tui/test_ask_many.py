@@ -15,9 +15,9 @@ from looptop.engine.asked.questions import AskedQuestions
 from looptop.engine.asked.records import Entry
 from looptop.engine.helpers.answers import AskReply, BatchAnswer, BatchRequest
 from looptop.engine.vqa.images.entries import ImageEntry
-from looptop.tui.app import LooptopApp
 from looptop.tui.ask.many import answers as many_answers
 from looptop.tui.ask.many.page import ManyPage
+from tests.factories.apps import make_app
 from tests.factories.image_lists import image_list
 from tests.factories.quick_answers import QuickAnswers, answer_of
 from tests.tui.ask_helpers import ask, column, open_many
@@ -70,7 +70,7 @@ def images(tmp_path: Path) -> list[ImageEntry]:
 
 
 async def test_one_question_about_all_images_fills_a_table(answers: BatchAnswers, images: list[ImageEntry]) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await open_many(pilot, app, images)
         await until(pilot, lambda: "6 of 6" in shown(app))
@@ -85,7 +85,7 @@ async def test_one_question_about_all_images_fills_a_table(answers: BatchAnswers
 
 
 async def test_it_stops_and_goes_on_and_takes_kept_answers(answers: BatchAnswers, images: list[ImageEntry]) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     answers.held = []
     async with app.run_test(size=SIZE) as pilot:
         await open_many(pilot, app, images)
@@ -106,7 +106,7 @@ async def test_it_stops_and_goes_on_and_takes_kept_answers(answers: BatchAnswers
 async def test_it_goes_on_while_the_table_is_closed_and_a_typed_question_comes_first(
     answers: BatchAnswers, images: list[ImageEntry]
 ) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     answers.held = []
     async with app.run_test(size=SIZE) as pilot:
         await open_many(pilot, app, images)
@@ -139,7 +139,7 @@ async def test_the_top_line_says_that_kept_answers_are_read_and_when_they_are(
         return dict(enumerate(kept.add(new)))
 
     monkeypatch.setattr(many_answers, "kept_entries", all_kept)
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await open_many(pilot, app, images)
         await pilot.press("1")
@@ -149,7 +149,7 @@ async def test_the_top_line_says_that_kept_answers_are_read_and_when_they_are(
 
 
 async def test_the_lists_own_questions_are_asked(answers: BatchAnswers, images: list[ImageEntry]) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await open_many(pilot, app, images, question="")
         await until(pilot, lambda: "10 of 10" in shown(app))
@@ -158,7 +158,7 @@ async def test_the_lists_own_questions_are_asked(answers: BatchAnswers, images: 
 
 
 async def test_it_is_sorted_filtered_and_shown_on_ask(answers: BatchAnswers, images: list[ImageEntry]) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await open_many(pilot, app, images)
         await until(pilot, lambda: "6 of 6" in shown(app))
@@ -180,7 +180,7 @@ async def test_it_is_sorted_filtered_and_shown_on_ask(answers: BatchAnswers, ima
 async def test_answers_are_marked_corrected_and_exported(
     answers: BatchAnswers, images: list[ImageEntry], home: Path
 ) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await open_many(pilot, app, images)
         await until(pilot, lambda: "6 of 6" in shown(app))
@@ -196,7 +196,7 @@ async def test_answers_are_marked_corrected_and_exported(
 
 
 async def test_a_model_that_ends_is_said_and_asked_again(answers: BatchAnswers, images: list[ImageEntry]) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     answers.error = "the answering process ended (signal SIGKILL)"
     async with app.run_test(size=SIZE) as pilot:
         await open_many(pilot, app, images)
@@ -207,7 +207,7 @@ async def test_a_model_that_ends_is_said_and_asked_again(answers: BatchAnswers, 
 
 
 async def test_a_list_without_questions_needs_one(answers: BatchAnswers, images: list[ImageEntry]) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         app.show_images("mine", [ImageEntry(entry.image) for entry in images])
         await until(pilot, lambda: "0-red.png · the image" in shown(app))

@@ -13,6 +13,7 @@ from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.tui.app import LooptopApp
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.synthetic_ppo import Maker
 from tests.factories.synthetic_ppo import make_run as make_ppo_run
@@ -76,7 +77,7 @@ def shows(app: LooptopApp, run: RunFolder) -> bool:
 async def test_the_app_opens_on_the_run_that_was_named_and_keys_are_about_it(answers: QuickAnswers, kind: str) -> None:
     named = KINDS[kind](RunState.FINISHED)
     with live_beside(kind) as beside:
-        app = LooptopApp(make_process=lambda: answers, attach=named)
+        app = make_app(answers, attach=named)
         async with app.run_test(size=SIZE, notifications=True) as pilot:
             await until(pilot, lambda: shows(app, named))
             await pilot.press("space", "c")
@@ -90,7 +91,7 @@ async def test_the_app_opens_on_the_run_that_was_named_and_keys_are_about_it(ans
 async def test_the_app_opens_on_a_live_run_of_several(answers: QuickAnswers, kind: str) -> None:
     named = KINDS[kind](None)
     with RunLock(named.lock, named.id), live_beside(kind) as beside:
-        app = LooptopApp(make_process=lambda: answers, attach=named)
+        app = make_app(answers, attach=named)
         async with app.run_test(size=SIZE) as pilot:
             await until(pilot, lambda: f"{named.id} " in top(app) and "running" in top(app))
             await pilot.press("space")
@@ -102,7 +103,7 @@ async def test_the_app_opens_on_a_live_run_of_several(answers: QuickAnswers, kin
 async def test_enter_on_the_list_of_runs_opens_that_run(answers: QuickAnswers, kind: str) -> None:
     with live_beside(kind):
         named = KINDS[kind](RunState.FINISHED)
-        app = LooptopApp(make_process=lambda: answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             await pilot.press("alt+4")
             await until(pilot, lambda: f" {named.id} " in shown(app))
@@ -116,7 +117,7 @@ async def test_a_run_that_lies_elsewhere_opens_on_the_screen_of_its_kind(answers
     named = ppo(RunState.FINISHED)
     named = RunFolder(named.path.rename(tmp_path / "best of march"))
     with live_beside("ppo"):
-        app = LooptopApp(make_process=lambda: answers, attach=named)
+        app = make_app(answers, attach=named)
         async with app.run_test(size=SIZE) as pilot:
             await until(pilot, lambda: app.current_mode == "ppo" and "best of march " in top(app))
             await until(pilot, lambda: "finished" in top(app))
@@ -125,7 +126,7 @@ async def test_a_run_that_lies_elsewhere_opens_on_the_screen_of_its_kind(answers
 async def test_a_form_that_was_asked_for_stays_when_runs_are_listed(answers: QuickAnswers) -> None:
     named = ppo(RunState.FINISHED)
     with live_beside("ppo"):
-        app = LooptopApp(make_process=lambda: answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             app.duplicate(named)
             await until(pilot, lambda: app.current_mode == "ppo" and "ppo-2" in shown(app))

@@ -8,15 +8,15 @@ import pytest
 
 from looptop.engine.vqa.evaluation.records import Checkpoint, CheckpointKind, Estimate, Evaluation
 from looptop.engine.vqa.model_card import ModelCard, ModelPart, TrainedRun
-from looptop.tui.app import LooptopApp
 from looptop.tui.ask.card import card_text
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import shown, until
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_c_shows_the_card_of_the_model(answers: QuickAnswers, size: tuple[int, int]) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: "model: bundled · ready" in shown(app))
         await pilot.press("c")
@@ -40,7 +40,7 @@ def test_values_stay_beside_their_names_in_a_small_terminal() -> None:
 
 
 async def test_the_card_of_a_model_that_is_gone_is_one_sentence(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "model: bundled · ready" in shown(app))
         app.ask_about("vqa-77[b]")

@@ -14,10 +14,10 @@ from looptop.engine.home import home
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunLock
-from looptop.tui.app import LooptopApp
 from looptop.tui.plots.chart_wall import ChartWall
 from looptop.tui.plots.view import Span, View
 from looptop.tui.screens import curve_reader
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.small_ppo import small_run
 from tests.factories.vqa_runs import make_run
@@ -62,7 +62,7 @@ def title(app: Any, name: str) -> str:
 
 @pytest.mark.parametrize("screen", SCREENS)
 async def test_the_same_keys_work_on_every_screen(answers: QuickAnswers, screen: str) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         wall = await open_charts(pilot, screen)
         last = 60 if screen == "ppo" else 120
@@ -97,7 +97,7 @@ async def test_the_same_keys_work_on_every_screen(answers: QuickAnswers, screen:
 async def test_keys_of_the_run_do_not_act_while_a_chart_has_the_focus(answers: QuickAnswers) -> None:
     run = vqa_run(state=None)
     with RunLock(run.lock, run.id):
-        app = LooptopApp(make_process=lambda: answers, attach=run)
+        app = make_app(answers, attach=run)
         async with app.run_test(size=SIZE) as pilot:
             wall = app.screen.query_one(ChartWall)
             await until(pilot, lambda: wall.data.charts)
@@ -111,7 +111,7 @@ async def test_keys_of_the_run_do_not_act_while_a_chart_has_the_focus(answers: Q
 
 @pytest.mark.parametrize("screen", ["train", "charts"])
 async def test_titles_show_the_values_at_the_cursor(answers: QuickAnswers, screen: str) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=(160, 48)) as pilot:
         wall = await open_charts(pilot, screen)
         name = "Loss" if screen == "train" else "loss"
@@ -125,7 +125,7 @@ async def test_titles_show_the_values_at_the_cursor(answers: QuickAnswers, scree
 
 
 async def test_lines_to_compare_with_and_marks_are_on_train(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=(160, 48)) as pilot:
         await open_charts(pilot, "train")
         await until(pilot, lambda: "before training 0.84" in shown(app) and "question only 12 %" in shown(app))
@@ -135,7 +135,7 @@ async def test_lines_to_compare_with_and_marks_are_on_train(answers: QuickAnswer
 
 @pytest.mark.parametrize("screen", SCREENS)
 async def test_the_mouse_zooms_reads_and_enlarges(answers: QuickAnswers, screen: str) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         wall = await open_charts(pilot, screen)
         begin, end = wall.under(14, 3), wall.under(22, 3)
@@ -165,7 +165,7 @@ async def test_the_mouse_zooms_reads_and_enlarges(answers: QuickAnswers, screen:
 
 
 async def test_dragging_the_axis_moves_the_window(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         wall = await open_charts(pilot, "train")
         await pilot.press("plus")
@@ -183,7 +183,7 @@ async def test_dragging_the_axis_moves_the_window(answers: QuickAnswers) -> None
 @pytest.mark.parametrize("screen", SCREENS)
 async def test_from_any_screen_a_run_is_laid_over_and_a_chart_exported(answers: QuickAnswers, screen: str) -> None:
     other = small_run(30) if screen == "ppo" else vqa_run(steps=80)
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=(160, 48), notifications=True) as pilot:
         wall = await open_charts(pilot, screen)
         run, step = ("ppo-2", 2) if screen == "ppo" else ("vqa-2", 40)
@@ -222,7 +222,7 @@ def labels(wall: ChartWall) -> set[str]:
 
 
 async def test_a_chart_that_cannot_be_written_is_one_sentence(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await open_charts(pilot, "charts")
         (home() / "exports").write_text("a file")
@@ -235,7 +235,7 @@ async def test_without_colours_curves_have_dashes_and_signs(
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     runs = [vqa_run(), vqa_run(steps=80)]
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=(160, 48)) as pilot:
         app.open_charts(runs)
         await until(pilot, lambda: "━ vqa-1   ╍ vqa-2" in shown(app) and "┤" in shown(app))
@@ -250,7 +250,7 @@ async def test_one_more_point_redraws_few_cells(answers: QuickAnswers, monkeypat
     run = make_run(state=None)
     with RunLock(run.lock, run.id):
         writer = JournalWriter(run.db)
-        app = LooptopApp(make_process=lambda: answers, attach=run)
+        app = make_app(answers, attach=run)
         async with app.run_test(size=SIZE) as pilot:
             wall = app.screen.query_one(ChartWall)
             await until(pilot, lambda: "0.0996" in title(app, "Loss"))

@@ -23,6 +23,7 @@ from looptop.tui.screens import curve_reader
 from looptop.tui.screens.curve_reader import CurveRequest
 from looptop.tui.train.screen import TrainScreen
 from looptop.tui.widgets.bars import TopBar, alerts_sign
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
@@ -45,7 +46,7 @@ def make(metrics: int = 20, steps: int = STEPS, state: RunState | None = RunStat
 
 
 def app_on(answers: QuickAnswers, run: RunFolder) -> LooptopApp:
-    return LooptopApp(make_process=lambda: answers, attach=run)
+    return make_app(answers, attach=run)
 
 
 def names(wall: ChartWall) -> tuple[str, ...]:
@@ -243,7 +244,7 @@ async def test_the_top_line_of_every_screen_shows_alerts_until_the_events_are_op
     sign = " ! vqa-1: 2 alerts"
     run = make_run(state=None, extra=with_alerts)
     with RunLock(run.lock, run.id):
-        app = LooptopApp(make_process=lambda: answers)
+        app = make_app(answers)
         async with app.run_test(size=(80, 30)) as pilot:
             for key in "4321":
                 await pilot.press(f"alt+{key}")

@@ -16,7 +16,6 @@ from textual.widgets._toast import Toast, ToastRack
 from looptop.engine.cli import main as cli
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui import entry, quitting
-from looptop.tui.app import LooptopApp
 from looptop.tui.ask.model_picker import ModelPicker
 from looptop.tui.ask.screen import AskScreen
 from looptop.tui.background import work
@@ -32,6 +31,7 @@ from looptop.tui.screens.help import Help
 from looptop.tui.screens.palette import Palette
 from looptop.tui.screens.picker import Choice, Picker
 from looptop.tui.terminal import key_order as typed
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import until
 
@@ -43,7 +43,7 @@ def click(screen: Any) -> Click:
 
 
 async def test_a_double_click_beside_the_palette_closes_it_once(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         for _ in range(3):
             app.action_command_palette()
@@ -66,7 +66,7 @@ async def palette_results(pilot: Any, command: str) -> OptionList:
 
 
 async def test_a_command_that_is_chosen_twice_runs_once(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     done: list[str] = []
     run_action = app.run_action
 
@@ -94,7 +94,7 @@ async def test_a_command_that_is_chosen_twice_runs_once(answers: QuickAnswers, m
 
 
 async def test_a_command_is_not_typed_into_the_field_that_has_the_focus(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("a", "x")
         field = app.screen.query_one("#question", Input)
@@ -108,7 +108,7 @@ async def test_a_key_behind_a_closed_chooser_acts_at_once(
     answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(typed, "KEY_TIMEOUT", 3600.0)
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         for screen, opener in (("1", "m"), ("1", "o"), ("2", "o")):
             for key, opened in (
@@ -123,7 +123,7 @@ async def test_a_key_behind_a_closed_chooser_acts_at_once(
 
 
 async def test_what_is_answered_twice_closes_nothing_that_lies_below(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     given: list[str | None] = []
     async with app.run_test(size=SIZE) as pilot:
         below = Question("below", Content("?"), [("y", "yes", "yes")])
@@ -143,7 +143,7 @@ async def test_what_is_answered_twice_closes_nothing_that_lies_below(answers: Qu
 
 
 async def test_page_keys_in_a_list_without_room(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         for lines in (0, 40):
             choices = [Choice(str(number), Content(f"choice {number}")) for number in range(lines)]
@@ -159,7 +159,7 @@ async def test_page_keys_in_a_list_without_room(answers: QuickAnswers) -> None:
 
 
 async def test_charts_that_are_drawn_while_they_go(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         wall = ChartWall(MinChartSize(20, 5))
         await app.screen.mount(wall)
@@ -180,7 +180,7 @@ def test_the_exit_code_is_the_apps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_click_that_comes_when_all_screens_are_gone_is_dropped(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: isinstance(app.screen, AskScreen))
         screens = app.screen_stack
@@ -194,7 +194,7 @@ async def test_a_click_that_comes_when_all_screens_are_gone_is_dropped(answers: 
 
 
 async def test_what_waits_for_a_redraw_is_dropped_when_its_screen_closes(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     calls: list[str] = []
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("m")
@@ -212,7 +212,7 @@ async def test_what_waits_for_a_redraw_is_dropped_when_its_screen_closes(answers
 async def test_a_notice_that_is_about_to_expire_is_not_shown_on_the_next_screen(
     answers: QuickAnswers, left: float
 ) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         app.notify("almost over", timeout=6)
         await until(pilot, lambda: bool(app.screen.query(Toast)))
@@ -232,7 +232,7 @@ async def test_a_notice_that_is_about_to_expire_is_not_shown_on_the_next_screen(
 async def test_ctrl_c_quits_though_q_is_pressed_too(
     answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     calls: list[object] = []
     go_on = threading.Event()
 
@@ -255,7 +255,7 @@ async def test_ctrl_c_quits_though_q_is_pressed_too(
 
 
 async def test_ctrl_c_quits_during_the_question_of_q(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     monkeypatch.setattr(app, "unsaved", lambda: ["a draft"])
     async with app.run_test(size=SIZE) as pilot:
         app.action_quit_or_ask()
@@ -268,7 +268,7 @@ async def test_work_that_is_cancelled_before_it_starts_is_closed(answers: QuickA
     async def nothing() -> None:
         pass
 
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         first, second = nothing(), nothing()
         work(app, first, "test", exclusive=True)

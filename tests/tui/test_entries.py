@@ -20,6 +20,7 @@ from looptop.tui.train.screen import TrainScreen
 from looptop.tui.widgets.entries import Entry, counts, counts_text, lines_of, matches, pattern_of, wrapped
 from looptop.tui.widgets.entry_list import EntryList
 from looptop.tui.widgets.events_panel import EventsPanel, entry_of, last_lines
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.synthetic_ppo import Maker
 from tests.factories.synthetic_ppo import make_run as ppo_run
@@ -137,7 +138,7 @@ def with_events(writer: JournalWriter) -> None:
 
 
 def app_on(answers: QuickAnswers) -> LooptopApp:
-    return LooptopApp(make_process=lambda: answers, attach=make_run(extra=with_events))
+    return make_app(answers, attach=make_run(extra=with_events))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
@@ -215,7 +216,7 @@ async def test_the_events_of_several_runs_are_one_list_with_their_names(answers:
 
 async def test_the_events_of_a_ppo_run_are_opened_in_any_terminal(answers: QuickAnswers) -> None:
     run = ppo_run(Maker(3, 8))
-    app = LooptopApp(make_process=lambda: answers, attach=run)
+    app = make_app(answers, attach=run)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, PpoScreen) and "finished" in shown(app))
         await pilot.press("L")

@@ -18,6 +18,7 @@ from looptop.tui.terminal.graphics_encoding import encode
 from looptop.tui.terminal.graphics_kitty import kitty_image
 from looptop.tui.terminal.graphics_sixel import sixel_image
 from looptop.tui.widgets.picture import Picture
+from tests.factories.apps import make_app
 from tests.factories.image_terminal import ImageTerminal, decode_sixel
 from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import shown, until
@@ -143,7 +144,7 @@ def test_sixels_are_the_image(width: int, bands: int, colours: list[tuple[int, i
 
 def on_terminal(answers: QuickAnswers) -> tuple[LooptopApp, ImageTerminal]:
     """The app, and the terminal that gets its images."""
-    app, terminal = LooptopApp(make_process=lambda: answers), ImageTerminal()
+    app, terminal = make_app(answers), ImageTerminal()
     app.graphics.write = terminal.write  # type: ignore[method-assign]
     return app, terminal
 

@@ -13,12 +13,12 @@ from textual.widget import Widget
 
 from looptop import tui
 from looptop.tui.actions.panes import PANES, pane_of
-from looptop.tui.app import LooptopApp
 from looptop.tui.screens.base import MainScreen, Overlay
 from looptop.tui.screens.entries import Entries
 from looptop.tui.screens.events import EventSource
 from looptop.tui.screens.help import Help
 from looptop.tui.screens.log import LogSource
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import shown, until
 
@@ -41,7 +41,7 @@ def overlays() -> set[type[Overlay[Any]]]:
 async def test_every_pane_is_explained(answers: QuickAnswers) -> None:
     explained = {each.__name__ for each in overlays()} | {LogSource.id, EventSource.id}
     assert explained <= set(PANES)
-    async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=(120, 40)) as pilot:
+    async with (app := make_app(answers)).run_test(size=(120, 40)) as pilot:
         await pilot.press("slash", "escape", "p")  # The filter and the gallery are made when they are first used.
         for mode in MODES:
             await app.action_go(mode)
@@ -62,7 +62,7 @@ def test_an_explanation_is_one_to_five_sentences() -> None:
 
 
 async def test_the_help_explains_the_pane_that_has_the_focus(answers: QuickAnswers) -> None:
-    async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=(80, 24)) as pilot:
+    async with (app := make_app(answers)).run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "1.png" in shown(app))
         for keys, name in (
             (("question_mark",), "images"),
@@ -79,7 +79,7 @@ async def test_the_help_explains_the_pane_that_has_the_focus(answers: QuickAnswe
 
 
 async def test_a_long_explanation_is_scrolled(answers: QuickAnswers) -> None:
-    async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=(40, 12)) as pilot:
+    async with (app := make_app(answers)).run_test(size=(40, 12)) as pilot:
         await until(pilot, lambda: "1.png" in shown(app))
         await app.push_screen(Help(("evaluation",), PANES["figures-page"]))
         box = app.screen.query_one(VerticalScroll)

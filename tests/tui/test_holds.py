@@ -11,8 +11,8 @@ from looptop.engine.config import preset
 from looptop.engine.journal.causes import Hold, HoldReason, cause_text
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
-from looptop.tui.app import LooptopApp
 from looptop.tui.runs.screen import RunsScreen
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.synthetic_ppo import Maker, make_run
 from tests.tui.conftest import shown, until
@@ -47,7 +47,7 @@ async def test_why_a_run_is_held_is_told_everywhere(
     kind: str, answers: QuickAnswers, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = run_of(kind)
-    app: Any = LooptopApp(make_process=lambda: answers)
+    app: Any = make_app(answers)
 
     def tells(words: str) -> bool:
         return words in " ".join(shown(app).split()) and "paused" in shown(app)

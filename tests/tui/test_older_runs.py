@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from looptop.tui.app import LooptopApp
 from looptop.tui.runs.screen import RunsScreen
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import shown, until
 from tests.versions import unpack
@@ -22,7 +22,7 @@ SHOWN = {"vqa-1": "with a checkpoint of step 41", "ppo-1": "with a checkpoint of
 async def test_a_run_of_version_1_is_opened(name: str, answers: QuickAnswers, home: Path, tmp_path: Path) -> None:
     runs = unpack(home, tmp_path)
     before = runs[name].db.read_bytes()
-    app: Any = LooptopApp(make_process=lambda: answers)
+    app: Any = make_app(answers)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("alt+4")
         await until(pilot, lambda: all(run in shown(app) for run in runs))

@@ -19,6 +19,7 @@ from looptop.tui.screens.dialog import TextQuestion
 from looptop.tui.screens.palette import Palette, commands_of
 from looptop.tui.train.run_view import RunView
 from looptop.tui.train.screen import TrainScreen
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
@@ -42,7 +43,7 @@ def notices(app: LooptopApp) -> list[str]:
 
 
 async def test_every_action_of_the_screens_is_there_once(answers: QuickAnswers) -> None:
-    async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=SIZE):
+    async with (app := make_app(answers)).run_test(size=SIZE):
         commands = list(commands_of(app.screen))
         known = {(each.context, each.action.name) for each in commands}
         contexts = {"app", *(context for screen in actions.SCREENS.values() for context in screen.contexts)}
@@ -57,7 +58,7 @@ async def test_every_action_of_the_screens_is_there_once(answers: QuickAnswers) 
 
 async def test_a_command_goes_to_its_screen_and_does_it_there(answers: QuickAnswers) -> None:
     run = make_run()
-    async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=SIZE) as pilot:
+    async with (app := make_app(answers)).run_test(size=SIZE) as pilot:
         await choose(pilot, "Runs: title (t)")
         await until(pilot, lambda: isinstance(app.screen, TextQuestion) and f"Title of {run.id}" in shown(app))
         await pilot.press("escape")
@@ -74,7 +75,7 @@ async def test_a_command_goes_to_its_screen_and_does_it_there(answers: QuickAnsw
 
 
 async def test_what_cannot_be_done_is_a_sentence(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=SIZE) as pilot:
+    async with (app := make_app(answers)).run_test(size=SIZE) as pilot:
         for number, (command, sentence, mode, seconds) in enumerate(
             (
                 ("Charts: configurations (t)", "works only in the charts of runs", "ask", 0.0),
@@ -91,7 +92,7 @@ async def test_what_cannot_be_done_is_a_sentence(answers: QuickAnswers, monkeypa
 
 
 async def test_words_of_its_sentence_find_a_command(answers: QuickAnswers) -> None:
-    async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=SIZE) as pilot:
+    async with (app := make_app(answers)).run_test(size=SIZE) as pilot:
         await app.action_go("train")
         await pilot.press("ctrl+p")
         await until(pilot, lambda: isinstance(app.screen, Palette))
@@ -101,6 +102,6 @@ async def test_words_of_its_sentence_find_a_command(answers: QuickAnswers) -> No
 
 async def test_an_app_that_only_looks_offers_no_changes(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(READ_ONLY, "1")
-    async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=SIZE):
+    async with (app := make_app(answers)).run_test(size=SIZE):
         assert isinstance(app.screen, AskScreen)
         assert not any(each.action.changes for each in commands_of(app.screen))

@@ -19,7 +19,8 @@ from looptop.engine.runs.control import send
 from looptop.engine.runs.delete import delete
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.tui.actions import ACTIONS, CHANGING
-from looptop.tui.app import READ_ONLY_NOTICE, LooptopApp
+from looptop.tui.app import READ_ONLY_NOTICE
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
@@ -54,7 +55,7 @@ async def test_keys_change_nothing_and_say_why(
     with RunLock(run.lock, run.id):
         monkeypatch.setenv(READ_ONLY, "1")
         before = files(home)
-        app = LooptopApp(make_process=lambda: answers, attach=run)
+        app = make_app(answers, attach=run)
         async with app.run_test(size=(120, 40)) as pilot:
             await until(pilot, lambda: "step 120 of 200" in shown(app))
             assert "read-only" in shown(app)
@@ -70,7 +71,7 @@ async def test_keys_change_nothing_and_say_why(
 
 
 async def test_one_can_still_ask(read_only: None, answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "0.png" in shown(app))
         await pilot.press("a", *"what?", "enter")

@@ -24,13 +24,13 @@ from looptop.engine.runs import control
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.engine.startup import host
-from looptop.tui.app import LooptopApp
 from looptop.tui.background import work
 from looptop.tui.charts.screen import ChartsScreen
 from looptop.tui.runs.run_table import RunTable
 from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.train.screen import TrainScreen
 from looptop.tui.widgets.field import Field
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
@@ -51,10 +51,6 @@ def make(loss: float, state: RunState | None = RunState.FINISHED, settings: tupl
         writer.state(state, "the \x1b[31mreason" if state is RunState.FAILED else "")
     writer.close()
     return run
-
-
-def app_of(answers: QuickAnswers) -> LooptopApp:
-    return LooptopApp(make_process=lambda: answers)
 
 
 async def go(pilot: Any, runs: int) -> RunTable:
@@ -81,7 +77,7 @@ async def test_which_step_a_figure_is_of_is_said(answers: QuickAnswers, width: i
     writer.facts(result={"accuracy": 0.505, "step": 72})
     writer.state(RunState.FINISHED)
     writer.close()
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=(width, 48)) as pilot:
         await go(pilot, 2)
         lines = {line[2:7]: line for line in shown(app).splitlines()}
@@ -106,7 +102,7 @@ async def test_runs_with_alerts_are_marked_in_every_list_and_head(answers: Quick
     writer.facts(question_only_accuracy=0.67)
     writer.state(RunState.FINISHED)
     writer.close()
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=(width, 48)) as pilot:
         await go(pilot, 2)
         lines = {line[2:7]: line for line in shown(app).splitlines()}
@@ -127,7 +123,7 @@ async def test_all_runs_are_listed_with_what_is_known_of_them(answers: QuickAnsw
     away = make(3.0, None)
     record = lock_module._LockFile("elsewhere", 1, time.time())
     away.lock.write_bytes(msgspec.json.encode(record))
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=(160, 48)) as pilot:
         table = await go(pilot, 4)
         assert ids(table) == ["vqa-4", "vqa-3", "vqa-2", "vqa-1"]
@@ -143,7 +139,7 @@ async def test_all_runs_are_listed_with_what_is_known_of_them(answers: QuickAnsw
 async def test_the_list_is_filtered_sorted_and_says_what_is_wrong_with_a_filter(answers: QuickAnswers) -> None:
     for loss in (0.5, 2.0, 1.0):
         make(loss)
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         table = await go(pilot, 3)
         await pilot.press("slash", *"loss", "less_than_sign", *"1.5")
@@ -174,7 +170,7 @@ async def test_a_run_is_opened_where_its_kind_is_shown(answers: QuickAnswers) ->
     writer.state(RunState.FINISHED)
     writer.metrics(1, {"reward": 1.0})
     writer.close()
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         table = await go(pilot, 2)
         assert table.run is not None and table.run.id == "trainer-1"
@@ -190,7 +186,7 @@ async def test_a_run_is_opened_where_its_kind_is_shown(answers: QuickAnswers) ->
 
 async def test_a_title_and_a_note_are_given(answers: QuickAnswers) -> None:
     run = make(1.0)
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, 1)
         await pilot.press("t", *"wide", "enter")
@@ -205,7 +201,7 @@ async def test_a_title_and_a_note_are_given(answers: QuickAnswers) -> None:
 async def test_a_note_of_several_lines_stays_so(answers: QuickAnswers) -> None:
     run = make(1.0)
     write_about(run.path, title="caf\udce9", note="one\ntwo \x1b\nthree")
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, 1)
         for key in ("n", "t"):
@@ -236,7 +232,7 @@ async def test_what_is_not_edited_keeps_its_characters(answers: QuickAnswers, ke
     run = make(1.0)
     name = {"t": "title", "n": "note"}[key]
     write_about(run.path, **{name: before})
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, 1)
         await pilot.press(key)
@@ -257,7 +253,7 @@ async def test_what_is_not_edited_keeps_its_characters(answers: QuickAnswers, ke
 async def test_what_stands_in_a_field_can_be_cut_and_clicked(answers: QuickAnswers) -> None:
     run = make(1.0)
     write_about(run.path, title="caf\udce9\x1b\x1b red")
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, 1)
         await pilot.press("t")
@@ -276,7 +272,7 @@ async def test_what_stands_in_a_field_can_be_cut_and_clicked(answers: QuickAnswe
 async def test_runs_are_laid_over_each_other_and_their_configurations_side_by_side(answers: QuickAnswers) -> None:
     make(1.0, settings=("seed=1",))
     make(2.0, settings=("seed=2", "learning_rate=1e-4"))
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, 2)
         await pilot.press("space", "space")
@@ -295,7 +291,7 @@ async def test_runs_are_laid_over_each_other_and_their_configurations_side_by_si
 async def test_too_many_cannot_be_told_apart(answers: QuickAnswers) -> None:
     for _ in range(7):
         make(1.0)
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await go(pilot, 7)
         await pilot.press(*["space"] * 7, "m")
@@ -306,7 +302,7 @@ async def test_a_run_is_made_again_with_changes(answers: QuickAnswers, monkeypat
     run = make(1.0, settings=("seed=7", "learning_rate=3e-4", "fusion=tokens", "max_steps=20"))
     started: list[Any] = []
     monkeypatch.setattr(host, "launch", lambda config, **_: started.append(config) or run)
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, 1)
         await pilot.press("u")
@@ -332,7 +328,7 @@ async def test_an_ended_run_is_resumed_and_a_foreign_one_is_not(
     trainer = RunFolder.create("trainer", {"kind": "trainer"})
     resumed: list[str] = []
     monkeypatch.setattr(host, "relaunch", lambda run_id: resumed.append(run_id) or run)
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         table = await go(pilot, 2)
         assert table.run is not None and table.run.id == trainer.id
@@ -345,7 +341,7 @@ async def test_an_ended_run_is_resumed_and_a_foreign_one_is_not(
 async def test_runs_are_deleted_whole_after_a_question_and_never_live_ones(answers: QuickAnswers) -> None:
     first, second, live = make(1.0), make(2.0), make(3.0, None)
     with RunLock(live.lock, live.id):
-        app = app_of(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE, notifications=True) as pilot:
             table = await go(pilot, 3)
             await pilot.press("D")
@@ -367,7 +363,7 @@ async def test_a_run_is_exported_where_the_app_was_started(
 ) -> None:
     make(1.0)
     monkeypatch.chdir(tmp_path)
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await go(pilot, 1)
         await pilot.press("e", *"json", "enter")
@@ -379,7 +375,7 @@ async def test_a_run_is_exported_where_the_app_was_started(
 async def test_a_live_run_is_stopped_from_the_list(answers: QuickAnswers) -> None:
     run = make(1.0, None)
     with RunLock(run.lock, run.id):
-        app = app_of(answers)
+        app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             await go(pilot, 1)
             await pilot.press("x")
@@ -392,7 +388,7 @@ async def test_a_live_run_is_stopped_from_the_list(answers: QuickAnswers) -> Non
 
 async def test_the_list_follows_what_happens(answers: QuickAnswers) -> None:
     run = make(1.0, None)
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, 1)
         assert "✗ interrupted" in shown(app)
@@ -406,7 +402,7 @@ async def test_the_machine_is_shown_with_its_gpus(answers: QuickAnswers, monkeyp
     gpu = Gpu(0, "NVIDIA [b]H100", 10 * 2**30, 80 * 2**30, 0.75, 61, 312.0, 700.0)
     usage = Usage(0.5, 16, 2**34, 2**35, 2**38, 2**39, (gpu, Gpu(1, "T4")))
     monkeypatch.setattr(Machine, "read", lambda self: usage)
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=(120, 50)) as pilot:
         await pilot.press("alt+4")
         await until(pilot, lambda: "GPU 0  NVIDIA [b]H100" in shown(app))
@@ -447,7 +443,7 @@ async def test_of_thousands_only_what_is_seen_is_drawn(
         return plain(table, y)
 
     monkeypatch.setattr(RunTable, "render_line", counted)
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("alt+4")
         await until(pilot, lambda: "5,000 of 5,000 runs" in shown(app))
@@ -463,7 +459,7 @@ async def test_of_thousands_only_what_is_seen_is_drawn(
 
 async def test_it_fits_at_any_size(answers: QuickAnswers) -> None:
     make(1.0)
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, 1)
         for size in ((80, 24), (120, 40), (200, 60)):
@@ -474,7 +470,7 @@ async def test_it_fits_at_any_size(answers: QuickAnswers) -> None:
 
 
 async def test_an_error_in_looptop_itself_is_said_and_kept(answers: QuickAnswers, home: Path) -> None:
-    app = LooptopApp(lambda: answers)
+    app = make_app(answers)
 
     async def broken() -> None:
         raise ZeroDivisionError("by [/b] nothing")
@@ -500,7 +496,7 @@ async def test_a_run_with_senseless_times_and_damaged_files_is_listed_like_the_o
         connection.execute("UPDATE facts SET value = '\"many\"' WHERE key = 'total_steps'")
         connection.commit()
     broken.lock.write_bytes(b'{"host": "\xc3"}')
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         table = await go(pilot, 3)  # type: ignore[assignment]
         assert set(ids(table)) == {"vqa-1", "vqa-2", "vqa-3"}  # type: ignore[arg-type]

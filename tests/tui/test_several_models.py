@@ -21,6 +21,7 @@ from looptop.engine.vqa.model.saved_models import ModelChoice, folder_of
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answers.answer_view import AnswerView
 from looptop.tui.ask.model_picker import ModelPicker, measured_choices
+from tests.factories.apps import make_app
 from tests.factories.evaluations import evaluation, result
 from tests.factories.image_lists import image_list
 from tests.factories.quick_answers import QuickAnswers, answer_of
@@ -60,7 +61,7 @@ async def mark(pilot: Any, app: LooptopApp, *keys: str) -> None:
 
 
 async def test_marked_models_answer_side_by_side(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await mark(pilot, app, "space", "space", "enter")
         await until(pilot, lambda: "models: bundled, vqa-2 · ready" in shown(app))
@@ -81,7 +82,7 @@ async def test_marked_models_answer_side_by_side(answers: QuickAnswers) -> None:
 
 
 async def test_the_models_that_were_asked_last_come_first(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         app.kept.keep_asked(Path("/a.png"), "vqa-3")
         await until(pilot, lambda: "0.png · the image" in shown(app))
@@ -92,7 +93,7 @@ async def test_the_models_that_were_asked_last_come_first(answers: QuickAnswers)
 
 
 async def test_one_model_again_leaves_one_answer(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await mark(pilot, app, "space", "space", "space", "enter")
         await until(pilot, lambda: len(app.screen.query(AnswerView)) == 3)
@@ -102,7 +103,7 @@ async def test_one_model_again_leaves_one_answer(answers: QuickAnswers) -> None:
 
 
 async def test_a_model_that_fails_costs_only_its_own_answer(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     give, load = answers.answer, answers.load
 
     def otherwise(call: Callable[[AskRequest], AskReply]) -> Callable[[AskRequest], AskReply]:
@@ -124,7 +125,7 @@ async def test_a_model_that_fails_costs_only_its_own_answer(answers: QuickAnswer
 
 
 async def test_the_focused_answer_is_the_one_that_is_marked(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await mark(pilot, app, "space", "space", "enter")
         await ask(pilot, "what colour?")
@@ -140,7 +141,7 @@ async def test_the_focused_answer_is_the_one_that_is_marked(answers: QuickAnswer
 async def test_all_marked_models_are_asked_about_all_images(
     answers: QuickAnswers, images: list[ImageEntry], home: Path
 ) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await mark(pilot, app, "space", "space", "enter")
         await open_many(pilot, app, images[:5])
@@ -169,7 +170,7 @@ async def test_all_marked_models_are_asked_about_all_images(
 async def test_a_model_that_fails_leaves_the_others_their_answers(
     answers: QuickAnswers, images: list[ImageEntry]
 ) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     answer_batch, damaged = answers.answer_batch, True
 
     def answer(request: BatchRequest) -> None:

@@ -15,7 +15,6 @@ from textual.events import Key
 from looptop.engine.files import exports
 from looptop.engine.runs import about, control, trust
 from looptop.engine.runs.folder import RunFolder, RunLock
-from looptop.tui.app import LooptopApp
 from looptop.tui.runs import screen as runs_screen
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.help import Help
@@ -89,7 +88,7 @@ async def press_all(pilot: Any, steps: Sequence[tuple[str, object, str]]) -> Non
 async def test_while_a_run_is_opened_and_driven(answers: QuickAnswers) -> None:
     run = make_run(state=None)
     with RunLock(run.lock, run.id):
-        app = LooptopApp(make_process=lambda: answers, attach=run)
+        app = make_app(answers, attach=run)
         async with app.run_test(size=SIZE) as pilot:
             async with no_answer(pilot, RunFolder, "is_live") as called:
                 await until(pilot, called.is_set)
@@ -101,7 +100,7 @@ async def test_while_a_run_is_opened_and_driven(answers: QuickAnswers) -> None:
 
 async def test_while_a_run_is_resumed_or_prolonged(answers: QuickAnswers) -> None:
     finished, interrupted = make_run(), make_run(state=None)
-    app = LooptopApp(make_process=lambda: answers, attach=finished)
+    app = make_app(answers, attach=finished)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "finished" in shown(app))
         await press_all(pilot, [("r", RunFolder, "config")])
@@ -118,7 +117,7 @@ async def test_while_a_run_is_resumed_or_prolonged(answers: QuickAnswers) -> Non
 async def test_while_the_kind_of_a_copied_run_is_read(answers: QuickAnswers, tmp_path: Path) -> None:
     copy = RunFolder(tmp_path / "a copy")
     shutil.copytree(make_run().path, copy.path)
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("alt+2")
         await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.is_mounted)
@@ -130,7 +129,7 @@ async def test_while_the_kind_of_a_copied_run_is_read(answers: QuickAnswers, tmp
 
 async def test_in_the_list_of_runs(answers: QuickAnswers) -> None:
     make_run()
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("alt+4")
         await until(pilot, lambda: " vqa-1 " in shown(app))
@@ -165,7 +164,7 @@ async def test_while_a_picture_is_saved(answers: QuickAnswers, home: Path) -> No
 
 
 async def test_the_app_can_be_left(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("escape")
         async with no_answer(pilot, RunFolder, "all"):
@@ -175,7 +174,7 @@ async def test_the_app_can_be_left(answers: QuickAnswers) -> None:
 
 async def test_leaving_at_once_names_the_runs_that_were_started_here(answers: QuickAnswers) -> None:
     run = make_run(state=None)
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         app.run_started(run)
         async with no_answer(pilot, RunFolder, "all"):
@@ -189,7 +188,7 @@ async def test_keys_that_come_at_once_wait_for_what_the_first_one_reads(
 ) -> None:
     monkeypatch.setattr(key_order, "WORK_TIMEOUT", 60.0)
     run = make_run()
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("alt+4")
         await until(pilot, lambda: f" {run.id} " in shown(app))

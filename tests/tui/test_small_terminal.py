@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from looptop.tui.app import LooptopApp
 from looptop.tui.screens.base import Overlay
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
@@ -24,7 +24,7 @@ def fits(app: Any) -> bool:
 
 @pytest.mark.parametrize("size", SMALL)
 async def test_ask_shows_the_pane_with_the_focus(answers: QuickAnswers, size: tuple[int, int]) -> None:
-    async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=size) as pilot:
+    async with (app := make_app(answers)).run_test(size=size) as pilot:
         await until(pilot, lambda: "1.png" in shown(app))
         assert fits(app)
         assert "Question" not in shown(app)
@@ -40,7 +40,7 @@ async def test_ask_shows_the_pane_with_the_focus(answers: QuickAnswers, size: tu
 @pytest.mark.parametrize("size", SMALL)
 async def test_every_screen_shows_its_pane(answers: QuickAnswers, size: tuple[int, int]) -> None:
     run = make_run()
-    async with (app := LooptopApp(make_process=lambda: answers, attach=run)).run_test(size=size) as pilot:
+    async with (app := make_app(answers, attach=run)).run_test(size=size) as pilot:
         await until(pilot, lambda: "step 120 of 200" in shown(app) and "Loss" in shown(app))
         assert fits(app)
         assert "Sample answers" not in shown(app)
@@ -56,7 +56,7 @@ async def test_every_screen_shows_its_pane(answers: QuickAnswers, size: tuple[in
 
 
 async def test_an_overlay_takes_the_whole_terminal(answers: QuickAnswers) -> None:
-    async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=(40, 12)) as pilot:
+    async with (app := make_app(answers)).run_test(size=(40, 12)) as pilot:
         await until(pilot, lambda: "1.png" in shown(app))
         await pilot.press("question_mark")
         await until(pilot, lambda: "─ Help ─" in shown(app) and isinstance(app.screen, Overlay))
@@ -65,7 +65,7 @@ async def test_an_overlay_takes_the_whole_terminal(answers: QuickAnswers) -> Non
 
 
 async def test_a_terminal_that_grows_shows_whole_screens_again(answers: QuickAnswers) -> None:
-    async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=(40, 12)) as pilot:
+    async with (app := make_app(answers)).run_test(size=(40, 12)) as pilot:
         await until(pilot, lambda: "1.png" in shown(app) and "Question" not in shown(app))
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: "1.png" in shown(app) and "Question" in shown(app) and "looptop" in shown(app))
@@ -75,7 +75,7 @@ async def test_a_terminal_that_grows_shows_whole_screens_again(answers: QuickAns
 
 @pytest.mark.parametrize(("width", "height"), [(39, 12), (40, 11), (20, 5)])
 async def test_a_terminal_that_is_too_small_is_one_sentence(answers: QuickAnswers, width: int, height: int) -> None:
-    async with (app := LooptopApp(make_process=lambda: answers)).run_test(size=(width, height)) as pilot:
+    async with (app := make_app(answers)).run_test(size=(width, height)) as pilot:
         await until(pilot, lambda: "at least 40 by 12" in " ".join(shown(app).split()))
         assert "1.png" not in shown(app)
         await pilot.resize_terminal(40, 12)

@@ -12,23 +12,19 @@ import pytest
 from looptop.engine.runs.about import write_about
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.startup import host
-from looptop.tui.app import LooptopApp
 from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.ppo.screen import PpoScreen
 from looptop.tui.runs.screen import RunsScreen
 from looptop.tui.screens.dialog import Question
 from looptop.tui.screens.log_reader import LogReader
 from looptop.tui.train.screen import TrainScreen
+from tests.factories.apps import make_app
 from tests.factories.ppo import ppo_config
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
 
 LEFT_ON = "runs"
-
-
-def app_of(answers: QuickAnswers) -> LooptopApp:
-    return LooptopApp(make_process=lambda: answers)
 
 
 async def go(pilot: Any) -> None:
@@ -41,7 +37,7 @@ async def test_a_run_with_a_pipe_in_it_is_listed_and_opened(name: str, answers: 
     run = make_run()
     (run.path / name).unlink(missing_ok=True)
     os.mkfifo(run.path / name)
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=(200, 48)) as pilot:
         await go(pilot)
         await until(pilot, lambda: f"{name} is not a regular file" in shown(app))
@@ -65,7 +61,7 @@ async def test_resuming_somebody_elses_run_asks_and_shows_what_it_would_start(
     (run.path / "origin").unlink()
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(host, "relaunch", lambda _path, **options: asked.append(options) or run)
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot)
         await pilot.press("r")
@@ -90,7 +86,7 @@ async def test_a_run_like_somebody_elses_and_its_comparison_ask_as_well(answers:
     evil.write_text(f"open({str(tmp_path / 'it ran')!r}, 'w')\ndef score(queries, responses): return responses\n")
     run = RunFolder.create("ppo", ppo_config(tmp_path / "models", f"rewards.evil.function={evil}:score"))
     (run.path / "origin").unlink()
-    app = app_of(answers)
+    app = make_app(answers)
     async with app.run_test(size=(160, 48)) as pilot:
         await go(pilot)
         await pilot.press("u")

@@ -22,6 +22,7 @@ from looptop.tui.evaluation.sample_cards import SampleCards, wrapped
 from looptop.tui.evaluation.timeline import TimelineScreen
 from looptop.tui.evaluation.timeline_reader import TimelineReader
 from looptop.tui.plots.sparkline import cell_of, sparkline_of_latest
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.tui.conftest import shown, until
 
@@ -76,7 +77,7 @@ async def opened(pilot: Any, app: LooptopApp) -> TimelineScreen:
 
 
 async def test_the_same_questions_go_from_wrong_to_right(answers: QuickAnswers, tmp_path: Path) -> None:
-    app = LooptopApp(make_process=lambda: answers, attach=make_run(tmp_path))
+    app = make_app(answers, attach=make_run(tmp_path))
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await until(pilot, lambda: "evaluation 3 of 3 · step 40, epoch 2.0 · 33.33 % right (+0.00)" in shown(app))
@@ -103,7 +104,7 @@ async def test_the_same_questions_go_from_wrong_to_right(answers: QuickAnswers, 
 
 
 async def test_types_and_confusions_at_each_evaluation(answers: QuickAnswers, tmp_path: Path) -> None:
-    app = LooptopApp(make_process=lambda: answers, attach=make_run(tmp_path))
+    app = make_app(answers, attach=make_run(tmp_path))
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await pilot.press("tab")
@@ -135,7 +136,7 @@ async def test_images_come_to_an_ask_screen_that_was_not_open_before(answers: Qu
     run.model.mkdir()
     (run.model / "config.json").write_text(json.dumps({"model_type": "looptop-vqa"}))
     (run.model / "model.safetensors").write_bytes(b"weights")
-    app = LooptopApp(make_process=lambda: answers, attach=run)
+    app = make_app(answers, attach=run)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await until(pilot, lambda: "✓ 62.5% red" in shown(app))
@@ -148,7 +149,7 @@ async def test_images_come_to_an_ask_screen_that_was_not_open_before(answers: Qu
 
 async def test_the_newest_is_followed_until_another_is_chosen(answers: QuickAnswers, tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    app = LooptopApp(make_process=lambda: answers, attach=run)
+    app = make_app(answers, attach=run)
     writer = JournalWriter(run.db)
     writer.state(RunState.RUNNING)
     async with app.run_test(size=SIZE) as pilot:
@@ -166,7 +167,7 @@ async def test_the_newest_is_followed_until_another_is_chosen(answers: QuickAnsw
 
 async def test_what_was_not_journalled_is_said(answers: QuickAnswers, tmp_path: Path) -> None:
     run = make_run(tmp_path, old=True)
-    app = LooptopApp(make_process=lambda: answers, attach=run)
+    app = make_app(answers, attach=run)
     async with app.run_test(size=SIZE) as pilot:
         await opened(pilot, app)
         await until(pilot, lambda: "✓ 62.5% red" in shown(app))
@@ -188,7 +189,7 @@ async def test_a_damaged_journal_is_named(answers: QuickAnswers, tmp_path: Path)
     with connection:
         connection.execute("UPDATE evaluations SET breakdown = '{'")
     connection.close()
-    app = LooptopApp(make_process=lambda: answers, attach=run)
+    app = make_app(answers, attach=run)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "Sample answers at step" in shown(app))
         await pilot.press("w")
@@ -196,7 +197,7 @@ async def test_a_damaged_journal_is_named(answers: QuickAnswers, tmp_path: Path)
 
 
 async def test_cards_fit_every_terminal(answers: QuickAnswers, tmp_path: Path) -> None:
-    app = LooptopApp(make_process=lambda: answers, attach=make_run(tmp_path))
+    app = make_app(answers, attach=make_run(tmp_path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "vqa-1" in shown(app))
         await pilot.press("w")
@@ -214,7 +215,7 @@ async def test_cards_fit_every_terminal(answers: QuickAnswers, tmp_path: Path) -
 
 
 async def test_the_run_view_shows_whole_questions(answers: QuickAnswers, tmp_path: Path) -> None:
-    app = LooptopApp(make_process=lambda: answers, attach=make_run(tmp_path))
+    app = make_app(answers, attach=make_run(tmp_path))
     async with app.run_test(size=SIZE) as pilot:
 
         def words() -> list[str]:

@@ -29,6 +29,7 @@ from looptop.tui.train.questions_page import QuestionsPage
 from looptop.tui.widgets.picture import Picture
 from looptop.tui.widgets.table import Table
 from tests.factories import runs
+from tests.factories.apps import make_app
 from tests.factories.curated_runs import add_epoch, curated_run
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
@@ -50,7 +51,7 @@ async def opened(pilot: Any) -> QuestionsPage:
 
 
 def app_on(run: RunFolder, answers: QuickAnswers) -> LooptopApp:
-    return LooptopApp(make_process=lambda: answers, attach=run)
+    return make_app(answers, attach=run)
 
 
 def order(app: LooptopApp) -> list[str]:

@@ -17,6 +17,7 @@ from looptop.tui.app import LooptopApp
 from looptop.tui.ask.picture.large_view import LargeView, PannedPicture
 from looptop.tui.widgets.picture_pyramid import MAX_KEPT_PIXELS, Pyramid
 from looptop.tui.widgets.picture_viewport import LARGEST_PIXEL, Viewport
+from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers, view_of
 from tests.tui.conftest import shown, until
 
@@ -37,7 +38,7 @@ def _stands(app: LooptopApp, text: str) -> bool:
 
 
 async def test_z_shows_the_image_over_the_whole_screen_and_esc_goes_back(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await open_large(pilot)
         # On all lines but the caption and the keys:
@@ -55,7 +56,7 @@ async def test_z_shows_the_image_over_the_whole_screen_and_esc_goes_back(answers
 
 
 async def test_keys_zoom_and_move(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         picture = await open_large(pilot)
         await pilot.press("right")
@@ -74,7 +75,7 @@ async def test_keys_zoom_and_move(answers: QuickAnswers) -> None:
 
 
 async def test_the_wheel_zooms_at_the_pointer_and_the_mouse_drags(answers: QuickAnswers) -> None:
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         picture = await open_large(pilot)
 
@@ -110,7 +111,7 @@ async def test_the_wheel_zooms_at_the_pointer_and_the_mouse_drags(answers: Quick
 
 async def test_all_views_are_in_the_large_view_too(answers: QuickAnswers) -> None:
     answers.view = lambda request: AskReply(id=request.id, view=view_of(request), status="ready")
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "0.png · the image" in shown(app))
         await pilot.press("a", *"what", "enter")
@@ -132,7 +133,7 @@ async def test_all_views_are_in_the_large_view_too(answers: QuickAnswers) -> Non
 async def test_a_damaged_image_is_a_sentence_in_the_large_view(answers: QuickAnswers, tmp_path: Path) -> None:
     path = tmp_path / "gone.png"
     Image.new("RGB", (8, 8)).save(path)
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         app.screen.show_image(path)  # type: ignore[attr-defined]
         await until(pilot, lambda: "gone.png · the image" in shown(app))
@@ -146,7 +147,7 @@ async def test_a_held_key_leaves_the_last_picture(answers: QuickAnswers, tmp_pat
     path = tmp_path / "photo.png"
     photo = Image.linear_gradient("L").resize((3000, 2000)).convert("RGB")
     photo.save(path)
-    app = LooptopApp(make_process=lambda: answers)
+    app = make_app(answers)
     async with app.run_test(size=(200, 60)) as pilot:
         app.screen.show_image(path)  # type: ignore[attr-defined]
         await until(pilot, lambda: "photo.png · the image" in shown(app))
