@@ -185,8 +185,8 @@ def hacked(reward: float = 5.0, recall: float = 0.5, clean: float = 0.5, first: 
         ("length_drift", of(health.LENGTH, 20.0, (), [0] * 5), of(health.LENGTH, 20.0, (), [10] * 5)),
         ("cut", of(health.CUT, 0.24), of(health.CUT, 0.25)),
         ("same_response", of(health.DISTINCT, 0.26), of(health.DISTINCT, 0.25)),
-        ("reward_hacking", hacked(reward=1.0), hacked(reward=1.1)),
-        ("reward_hacking", hacked(recall=0.96), hacked(recall=0.94)),
+        ("reward_hacking", hacked(reward=1.0), hacked(reward=1.01)),
+        ("reward_hacking", hacked(recall=0.951), hacked(recall=0.949)),
         ("reward_hacking", hacked(recall=0.9, clean=0.66), hacked(recall=0.9, clean=0.64)),
         ("reward_hacking", hacked(first=4), hacked(first=5)),
         ("reward_hacking", hacked(lately=9), hacked(lately=10)),
@@ -195,6 +195,22 @@ def hacked(reward: float = 5.0, recall: float = 0.5, clean: float = 0.5, first: 
 def test_a_mark_begins_at_its_threshold(kind: str, usual: History, bad: History) -> None:
     assert kind not in {mark.kind for mark in failed_checks(usual, SETTINGS)}
     assert kind in {mark.kind for mark in failed_checks(bad, SETTINGS)}
+
+
+@pytest.mark.parametrize(
+    ("history", "words"),
+    [
+        (of(health.KL, 24.1, [6.0] * 4), "The mean KL is 24.10, 4.0 times its target of 6."),
+        (of(health.KL, 6.0, [20.0] * 4), "The median KL of the last batches is 20.00, 3.3 times its target of 6."),
+        (of(health.RATIO, 10.1), "probability is 10.1. One update"),
+        (of(health.RATIO, 10.1, [2.0] * 5), "probability is 10.1, usually 2.00. One update"),
+        (of(health.LENGTH, 30, (), [10] * 5), "30 tokens long and were 10. They get longer where the reward, unasked,"),
+        (of(health.LENGTH, 3, (), [10] * 5), "3 tokens long and were 10. They get shorter where the reward, unasked,"),
+    ],
+)
+def test_a_mark_says_what_its_figure_is_compared_with(history: History, words: str) -> None:
+    (mark,) = failed_checks(history, SETTINGS)
+    assert words in mark.text
 
 
 def checked(figures: Sequence[Mapping[str, float]]) -> list[tuple[Mark, ...]]:

@@ -11,7 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from looptop.engine.config import override, preset
 from looptop.engine.errors import LooptopError
+from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa import kept_features
 from looptop.engine.vqa.answers.answerer import Answerer
 from looptop.engine.vqa.data import easy_vqa
@@ -20,7 +22,7 @@ from looptop.engine.vqa.data.rows import Row
 from looptop.engine.vqa.evaluation import kept
 from looptop.engine.vqa.evaluation.answers import answer_questions
 from looptop.engine.vqa.evaluation.baselines import QuestionOnly
-from looptop.engine.vqa.evaluation.evaluate import evaluate
+from looptop.engine.vqa.evaluation.evaluate import MAX_EXAMPLES, evaluate
 from looptop.engine.vqa.evaluation.neighbours import FIRST_ROWS, with_neighbours
 from looptop.engine.vqa.evaluation.records import CheckpointKind
 from looptop.engine.vqa.kept_features import KeptFeatures
@@ -174,14 +176,16 @@ def test_features_beyond_the_bound_are_not_kept(
 
 
 def test_an_evaluation_is_kept_and_says_what_it_is_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[str] = []
+    steps: list[tuple[str, int, int]] = []
     done = evaluate(
-        str(folder / "model"), str(folder / "data"), device="cpu", on_progress=lambda text, *_: steps.append(text)
+        str(folder / "model"), str(folder / "data"), device="cpu", on_progress=lambda *step: steps.append(step)
     )
     one = done.evaluation
     assert (one.data, one.checkpoint.kind, one.training_data) == (str(folder / "data"), CheckpointKind.FOLDER, "")
     assert (one.accuracy.questions, one.accuracy.images, one.question_only) == (40, 20, None)
-    assert list(dict.fromkeys(steps))[:2] == ["loading the model", "reading the questions"]
+    assert steps[:2] == [("loading the model", 0, 0), ("reading the questions", 0, 0)]
+    assert (one.left_out, done.notes) == (0, [])
+    assert 0 <= one.seconds < one.when, "a span, not a moment"
     assert kept.latest(folder / "model") == one
     assert kept.questions_of(one) == done.results
     forbid_encoding(monkeypatch)
@@ -190,6 +194,35 @@ def test_an_evaluation_is_kept_and_says_what_it_is_of(folder: Path, monkeypatch:
     assert part.training_data == f"{folder / 'data'}:train"
     assert part.question_only is not None
     assert part.shuffled is None
+
+
+@pytest.mark.parametrize("bad", [MAX_EXAMPLES, MAX_EXAMPLES + 1])
+def test_questions_that_cannot_be_asked_are_explained_and_if_they_are_many_counted(
+    folder: Path, tmp_path: Path, bad: int
+) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    long = ["is " * (40 + number) for number in range(bad)]
+    lines = ["image,question,answer", *(f"a.png,{question},red" for question in [*QUESTIONS, *long])]
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    done = evaluate(str(folder / "model"), str(tmp_path), device="cpu")
+    assert (done.evaluation.left_out, done.evaluation.accuracy.questions) == (bad, 2)
+    assert all(note.startswith("left out: the question has 4") for note in done.notes[:MAX_EXAMPLES])
+    assert done.notes[MAX_EXAMPLES:] == ([f"left out: {bad} questions in all"] if bad > MAX_EXAMPLES else [])
+
+
+def test_no_question_that_can_be_asked_is_an_error(folder: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "table.csv").write_text(f"image,question,answer\na.png,{'is ' * 40},red\na.png,{'is ' * 50},red")
+    with pytest.raises(LooptopError, match="none of the 2 questions could be answered; the first: the question has"):
+        evaluate(str(folder / "model"), str(tmp_path), device="cpu")
+
+
+def test_a_model_is_asked_about_the_data_of_another_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = RunFolder.create("vqa", override(preset("tiny"), [f"data.source={folder / 'data'}"]))
+    monkeypatch.setattr(kept, "keep", lambda _evaluation, _results: "it could not be kept")
+    done = evaluate(str(folder / "model"), data_of=other.id, limit=1, device="cpu")
+    assert (done.evaluation.source, done.evaluation.split) == (str(folder / "data"), "validation")
+    assert done.notes == ["it could not be kept"]
 
 
 def test_data_without_a_usable_image_ends_in_a_sentence(folder: Path, tmp_path: Path) -> None:
