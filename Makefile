@@ -31,9 +31,9 @@ test: $(STAMP) $(LINKS)
 	test $$tests -eq 0 || echo "tests failed: see above"; \
 	test $$tests -eq 0 && test $$checks -eq 0
 
-# For the inner loop: nothing that starts a process, opens a terminal or the app, or trains.
+# For the inner loop: nothing that starts a process, opens a terminal or the app, trains, or damages files by the hundred.
 test-fast: $(STAMP)
-	$(PYTEST) -n 2 --dist worksteal -m "not slow"
+	$(PYTEST) $(SPREAD) -m "not slow"
 
 # Hundreds of new examples for each property.
 test-nightly: $(STAMP)
