@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import Point
-from looptop.engine.runs.control import Control, wait_answer
+from looptop.engine.runs.control import Control, wait_reply
 from looptop.engine.runs.folder import RunFolder
 
 
@@ -37,6 +37,6 @@ def last(journal: Journal, name: str) -> Point:
 
 
 def wait_taken(folder: RunFolder, control: Control, limit: float) -> str | None:
-    """What a run answers to a control, for people; None where it does not within `limit` seconds."""
-    answer = wait_answer(folder, control, limit)
-    return None if answer is None else answer.text
+    """What a run replies to a control, for people; None where it does not within `limit` seconds."""
+    reply = wait_reply(folder, control, limit)
+    return None if reply is None else reply.text

@@ -6,7 +6,7 @@ import argparse
 
 from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.batches import ppo_run
-from looptop.engine.cli.control import wait_and_print_answer
+from looptop.engine.cli.control import wait_and_print_reply
 from looptop.engine.cli.output import say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.breakpoints import set_breakpoint, set_for_later
@@ -55,6 +55,6 @@ def run(arguments: Arguments) -> int:
     control = set_breakpoint(folder, arguments.condition, by="cli", remove=arguments.remove)
     outcome = "is gone" if arguments.remove else set_for_later(folder) if control is None else ""
     kind = "unbreak" if arguments.remove else "break"
-    return wait_and_print_answer(
+    return wait_and_print_reply(
         folder, control, kind, f"the breakpoint {visible(arguments.condition)} {outcome}", as_json=arguments.json
     )

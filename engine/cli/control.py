@@ -1,4 +1,4 @@
-"""`looptop pause`, `continue`, `checkpoint`, `stop`: sends a control to a live run and prints the run's answer."""
+"""`looptop pause`, `continue`, `checkpoint`, `stop`: sends a control to a live run and prints the run's reply."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.output import say, say_json
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.control import Control, send, wait_answer
+from looptop.engine.runs.control import Control, send, wait_reply
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
@@ -41,13 +41,13 @@ def run(arguments: Arguments) -> int:
     """Sends the control that the command is named after."""
     folder = RunFolder.find(arguments.run)
     control = send(folder, arguments.command, by="cli")
-    return wait_and_print_answer(folder, control, arguments.command, "", as_json=arguments.json)
+    return wait_and_print_reply(folder, control, arguments.command, "", as_json=arguments.json)
 
 
-def wait_and_print_answer(
+def wait_and_print_reply(
     folder: RunFolder, control: Control | None, kind: str, default_text: str, *, as_json: bool
 ) -> int:
-    """Waits for the run's answer and prints it.
+    """Waits for the run's reply and prints it.
 
     Args:
         folder: The run.
@@ -59,16 +59,16 @@ def wait_and_print_answer(
     Returns:
         The exit code.
     """
-    answer = None if control is None else wait_answer(folder, control, SECONDS_TO_WAIT)
-    if answer is None and control is not None and not folder.is_live():
-        answer = wait_answer(folder, control, 0)
-        if answer is None:
+    reply = None if control is None else wait_reply(folder, control, SECONDS_TO_WAIT)
+    if reply is None and control is not None and not folder.is_live():
+        reply = wait_reply(folder, control, 0)
+        if reply is None:
             raise LooptopError(
                 f"{folder.id} ended before it answered the {kind}; see `looptop show {folder.shell_name}`"
             )
-    if answer is not None and answer.ok is False and kind in KINDS_REFUSED_WITH_ERROR:
-        raise LooptopError(answer.message)
-    text = default_text if control is None else None if answer is None else answer.text
+    if reply is not None and reply.ok is False and kind in KINDS_REFUSED_WITH_ERROR:
+        raise LooptopError(reply.message)
+    text = default_text if control is None else None if reply is None else reply.text
     if as_json:
         say_json({"run": folder.id, "control": kind, "taken": text is not None, "answer": text})
     elif text is not None:

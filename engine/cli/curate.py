@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from looptop.engine.cli.arguments import CommonArguments, add_json
-from looptop.engine.cli.control import wait_and_print_answer
+from looptop.engine.cli.control import wait_and_print_reply
 from looptop.engine.cli.output import cut, number, probability, say, say_json, table
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
@@ -129,7 +129,7 @@ def _edit(
         "restore": "it is trained on as in the data",
     }[kind]
     text = f"{question_id}: {done}, once the run is resumed, and in runs made like it"
-    return wait_and_print_answer(folder, control, kind, text, as_json=arguments.json)
+    return wait_and_print_reply(folder, control, kind, text, as_json=arguments.json)
 
 
 def _list(arguments: Arguments, folder: RunFolder, questions: CuratedQuestions) -> int:

@@ -7,7 +7,7 @@ import math
 
 from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.batches import ppo_run
-from looptop.engine.cli.control import wait_and_print_answer
+from looptop.engine.cli.control import wait_and_print_reply
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.judgements import record_judgement, warning
 from looptop.engine.ppo.records import JudgementKind
@@ -53,7 +53,7 @@ def run(arguments: Arguments) -> int:
     control = record_judgement(folder, arguments.batch, arguments.sample, kind, value, by="cli")
     far = warning(folder, arguments.batch, kind, value) if control is None else ""
     done = f"batch {arguments.batch}, sample {arguments.sample}: {far}kept"
-    return wait_and_print_answer(folder, control, kind, done, as_json=arguments.json)
+    return wait_and_print_reply(folder, control, kind, done, as_json=arguments.json)
 
 
 def _value(text: str | None, kind: JudgementKind) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from looptop.engine.cli.arguments import CommonArguments, add_json
-from looptop.engine.cli.control import wait_and_print_answer
+from looptop.engine.cli.control import wait_and_print_reply
 from looptop.engine.ppo.records import STAGES
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Arguments) -> int:
-    """Sends the control and prints the run's answer."""
+    """Sends the control and prints the run's reply."""
     folder = RunFolder.find(arguments.run)
     control = send(folder, "step", by="cli", to=arguments.to)
-    return wait_and_print_answer(folder, control, "step", "", as_json=arguments.json)
+    return wait_and_print_reply(folder, control, "step", "", as_json=arguments.json)

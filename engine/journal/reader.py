@@ -21,7 +21,7 @@ from looptop.engine.journal import decode
 from looptop.engine.journal.causes import Cause
 from looptop.engine.journal.idle_time import idle_seconds
 from looptop.engine.journal.records import AnswerSample as AnswerSample
-from looptop.engine.journal.records import ControlAnswer as ControlAnswer
+from looptop.engine.journal.records import ControlReply as ControlReply
 from looptop.engine.journal.records import Event as Event
 from looptop.engine.journal.records import Point as Point
 from looptop.engine.journal.records import RunState
@@ -280,13 +280,13 @@ class Journal:
             rows = read("SELECT DISTINCT step FROM answer_samples ORDER BY step").fetchall() if read else []
         return [step for (step,) in rows if isinstance(step, int)]
 
-    def controls(self) -> list[ControlAnswer]:
-        """The run's answers to controls, the oldest first."""
+    def controls(self) -> list[ControlReply]:
+        """The run's replies to controls, the oldest first."""
         with self._read() as read:
             columns = "id, kind, time, step, answer, ok, code"
             rows = read(f"SELECT {columns} FROM controls ORDER BY rowid").fetchall() if read else []
         return [
-            ControlAnswer(
+            ControlReply(
                 decode.name(number),
                 decode.name(kind),
                 decode.moment(time),

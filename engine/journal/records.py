@@ -54,8 +54,8 @@ def state_text(state: RunState, alerts: int) -> str:
     return f"{state.value}, with {counted(alerts, 'alert')}" if alerts else state.value
 
 
-class Answer(Struct, frozen=True):
-    """A run's answer to a control."""
+class Reply(Struct, frozen=True):
+    """A run's reply to a control."""
 
     ok: bool
     """Whether the control was accepted."""
@@ -65,14 +65,14 @@ class Answer(Struct, frozen=True):
     """The same for people."""
 
 
-def accepted(code: str, message: str) -> Answer:
-    """The answer to a control that was accepted."""
-    return Answer(True, code, message)
+def accepted(code: str, message: str) -> Reply:
+    """The reply to a control that was accepted."""
+    return Reply(True, code, message)
 
 
-def refused(code: str, why: str) -> Answer:
-    """The answer to a control that was refused."""
-    return Answer(False, code, why)
+def refused(code: str, why: str) -> Reply:
+    """The reply to a control that was refused."""
+    return Reply(False, code, why)
 
 
 class RunSummary(Struct, frozen=True):
@@ -187,8 +187,8 @@ class AnswerSample(Struct, frozen=True):
     """The answer's accuracy, from 0 to 1."""
 
 
-class ControlAnswer(Struct, frozen=True):
-    """A control and the run's answer to it."""
+class ControlReply(Struct, frozen=True):
+    """A control and the run's reply to it."""
 
     id: str
     kind: str
@@ -204,5 +204,5 @@ class ControlAnswer(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The whole answer, for people."""
+        """The whole reply, for people."""
         return f"ignored: {self.message}" if self.ok is False else self.message

@@ -33,7 +33,7 @@ class Answers(NamedTuple):
 
 
 class DiscardAfter(NamedTuple):
-    """A resume: deletes metrics and PPO rows after this step, and marks events after it as superseded."""
+    """A resume: deletes what later steps recorded, and marks events of later steps as superseded."""
 
     after_step: int
 
@@ -114,7 +114,7 @@ class EntryWriter:
             elif isinstance(entry, Answers):
                 self._write_answers(entry)
             elif isinstance(entry, DiscardAfter):
-                self._supersede(entry.after_step)
+                self._discard_after(entry.after_step)
         self._write_metrics(metrics)
         self._connection.execute("UPDATE changes SET count = count + 1")
 
@@ -157,7 +157,7 @@ class EntryWriter:
             ],
         )
 
-    def _supersede(self, after_step: int) -> None:
+    def _discard_after(self, after_step: int) -> None:
         run = self._connection.execute
         for (name,) in run("SELECT id FROM names").fetchall():
             run("DELETE FROM metrics WHERE name = ? AND step > ?", (name, after_step))

@@ -1,7 +1,7 @@
 """Writes the journal of a run from a thread of its own, so that no disk, lock or reader ever blocks training.
 
-Training only appends to a queue. The thread writes the queue in one transaction, after 20 steps or a second, whichever
-comes first; it writes immediately what a person waits for (states, events, answers to controls). If the file is busy or
+Training only appends to a queue. The thread writes metrics after 20 steps or a second, whichever comes first, and
+every other entry (states, events, replies to controls) immediately, with the metrics before it. If the file is busy or
 the disk is full, it keeps the entries and tries again as long as the run lives.
 """
 
@@ -23,7 +23,7 @@ from looptop.engine.encoding import encode_json
 from looptop.engine.encoding import storable as storable
 from looptop.engine.journal import rows
 from looptop.engine.journal.causes import Cause, cause_text
-from looptop.engine.journal.records import Answer, AnswerSample, RunState
+from looptop.engine.journal.records import AnswerSample, Reply, RunState
 from looptop.engine.journal.rows import (
     Answers,
     DiscardAfter,
@@ -39,15 +39,17 @@ from looptop.engine.text import counted
 
 _log = logging.getLogger("looptop.journal")
 
-# Limits the transactions of a training that makes thousands of steps a second.
+# Seconds between two writes: limits the transactions of a training that makes thousands of steps a second.
 _SHORTEST_PAUSE = 0.05
-_LONGEST_RETRY = 2.0
-# Entries of one transaction: what gathered while the disk was full is written in parts.
+# Seconds between two attempts at a file that cannot be written, at most; the pause doubles with each failure.
+_LONGEST_RETRY_PAUSE = 2.0
+# Entries of one transaction, at most: what gathered while the disk was full is written in parts.
 _BATCH = 20_000
-# Entries that may wait for the thread. A loop of some hundred thousand steps a second would otherwise fill the queue
-# faster than it is written, and a killed process would lose far more than its last second.
-_MOST_WAITING = 2_000
-# The longest that a step waits for the thread: a disk that stalls without an error must not block training.
+# From this many entries in the queue on, each step waits a moment for the thread. A loop of some hundred thousand steps
+# a second would otherwise fill the queue faster than it is written, and a killed process would lose far more than its
+# last second.
+_CROWDED_QUEUE = 2_000
+# Seconds that a step then waits for the thread, at most: a disk that stalls without an error must not block training.
 _LONGEST_HOLD = 0.05
 # Errors of an entry, not of the file: trying again would never help.
 _ENTRY_ERRORS = (
@@ -65,7 +67,10 @@ _DISK_CODES = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 class Listener:
-    """Is called for everything that is added to a journal, in the thread that adds it. The methods here do nothing."""
+    """Is called for the events, states, metrics and facts that are added to a journal, in the thread that adds them.
+
+    The methods here do nothing.
+    """
 
     def on_event(self, kind: str, text: str, level: str) -> None:
         """Something happened."""
@@ -81,7 +86,9 @@ class Listener:
 
 
 class JournalWriter:
-    """Writes the journal of a run; only the run itself has one. Its methods return quickly and raise no disk errors.
+    """Writes the journal of a run. Its methods return quickly and raise no disk errors.
+
+    A run has at most one writer: the run itself while it is live, otherwise whoever holds its lock.
 
     Args:
         path: `run.db`; made if missing.
@@ -103,8 +110,8 @@ class JournalWriter:
         self._tables = EntryWriter(self._connection)
         self._queue: deque[Entry] = deque()
         self._pending: list[Entry] = []
-        self._step = -1
-        self._steps = 0
+        self._last_step = -1
+        self._steps_since_write = 0
         self._wake = threading.Event()
         self._drained = threading.Event()
         self._closing = False
@@ -112,8 +119,8 @@ class JournalWriter:
         self._failing_since: float | None = None
         self._failure = ""
         self._disk_failed = False
-        self.dropped = 0
-        """Entries that could never be written and are not in the journal."""
+        self.rejected_count = 0
+        """The number of entries that no table accepts and that are therefore not in the journal."""
         self.listeners: list[Listener] = []
         self._thread = threading.Thread(target=self._work, name=f"{path.parent.name} journal", daemon=True)
         self._thread.start()
@@ -140,12 +147,12 @@ class JournalWriter:
         self._queue.append(Metrics(step, numbers, _now() if time is None else time))
         for listener in self.listeners:
             listener.on_metrics(step, numbers)
-        if step != self._step:
-            self._step = step
-            self._steps += 1
-            if self._steps >= self._step_limit:
+        if step != self._last_step:
+            self._last_step = step
+            self._steps_since_write += 1
+            if self._steps_since_write >= self._step_limit:
                 self._wake.set()
-        if len(self._queue) >= _MOST_WAITING and self._failing_since is None:
+        if len(self._queue) >= _CROWDED_QUEUE and self._failing_since is None:
             self._drained.clear()
             self._drained.wait(_LONGEST_HOLD)
 
@@ -202,10 +209,10 @@ class JournalWriter:
         """Adds the recorded answers of an evaluation; earlier ones of the same step are replaced."""
         self._add(Answers(step, tuple(_storable_sample(sample) for sample in samples)))
 
-    def control(self, control_id: str, kind: str, taken_at_step: int | None, answer: Answer) -> None:
-        """Adds the run's answer to a control."""
+    def control_reply(self, control_id: str, kind: str, taken_at_step: int | None, reply: Reply) -> None:
+        """Adds the run's reply to a control."""
         texts = storable(control_id), storable(kind)
-        outcome = storable(answer.message), answer.ok, answer.code
+        outcome = storable(reply.message), reply.ok, reply.code
         self._add(Statement(rows.INSERT_CONTROL, (*texts, _now(), taken_at_step, *outcome)))
 
     def rows(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
@@ -217,14 +224,14 @@ class JournalWriter:
         """
         self._add(Statements(sql, tuple(rows)))
 
-    def supersede(self, after_step: int) -> None:
-        """For a resume: deletes metrics and answers of later steps, and marks events of later steps."""
-        self._step = -1
-        self._add(DiscardAfter(after_step))
+    def discard_after(self, step: int) -> None:
+        """For a resume: deletes what later steps recorded, and marks events of later steps as superseded."""
+        self._last_step = -1
+        self._add(DiscardAfter(step))
 
     @property
     def waits_for_disk(self) -> bool:
-        """Whether entries wait in memory because the disk is full or over a limit."""
+        """Whether entries wait in memory because the disk is full, over a limit, or fails (an I/O error)."""
         return self._failing_since is not None and self._disk_failed
 
     def flush(self, timeout: float = 10.0) -> bool:
@@ -238,7 +245,7 @@ class JournalWriter:
         return mark.reached.wait(timeout)
 
     def close(self, timeout: float = 10.0) -> bool:
-        """Writes what is left and ends the thread; what is added afterwards is dropped.
+        """Writes what is left and ends the thread; what is added afterwards is ignored.
 
         Returns:
             Whether everything was written; False if the file could not be written within `timeout` seconds.
@@ -257,32 +264,29 @@ class JournalWriter:
             self._wake.set()
 
     def _work(self) -> None:
-        retry_after = _SHORTEST_PAUSE
+        pause = _SHORTEST_PAUSE
         while True:
             self._wake.wait(self._seconds)
             self._wake.clear()
-            self._steps = 0
-            last_time = self._closing  # read before the queue is emptied, so that nothing is missed
+            self._steps_since_write = 0
+            is_final_pass = self._closing  # read before the queue is emptied, so that nothing is missed
             # Only the entries that are in the queue now: a fast caller could keep it from ever being empty.
             self._pending += [self._queue.popleft() for _ in range(len(self._queue))]
             self._drained.set()
             written = self._write_pending()
-            if last_time and (written or time.monotonic() > self._deadline):
+            if is_final_pass and (written or time.monotonic() > self._deadline):
                 break
-            retry_after = _SHORTEST_PAUSE if written else min(2 * retry_after, _LONGEST_RETRY)
-            if last_time:
+            pause = _SHORTEST_PAUSE if written else min(2 * pause, _LONGEST_RETRY_PAUSE)
+            if is_final_pass:
                 self._wake.set()
-                retry_after = min(retry_after, 0.1)
-            time.sleep(retry_after)
-        if self.dropped:
+                pause = min(pause, 0.1)
+            time.sleep(pause)
+        if self.rejected_count:
             _log.warning(
-                "left out of the journal, as no table accepts them: %s", counted(self.dropped, "entry", "entries")
+                "the journal left out %s that no table accepts", counted(self.rejected_count, "entry", "entries")
             )
         if self._pending:
-            _log.error(
-                "lost, as they could not be written: %s",
-                counted(len(self._pending), "journal entry", "journal entries"),
-            )
+            _log.error("the journal lost %s that could not be written", counted(len(self._pending), "entry", "entries"))
         self._settle()
 
     def _write_pending(self) -> bool:
@@ -296,7 +300,7 @@ class JournalWriter:
                         return False
                     continue
                 # The file is busy, full or missing for a moment: the entries stay for the next attempt.
-                self._wait_after(error)
+                self._note_failure(error)
                 return False
             self._written(len(batch))
         return True
@@ -308,7 +312,7 @@ class JournalWriter:
                 entry.reached.set()
         del self._pending[:count]
 
-    def _wait_after(self, error: Exception) -> None:
+    def _note_failure(self, error: Exception) -> None:
         self._disk_failed = _code(error) in _DISK_CODES
         if self._failing_since is None:
             self._failing_since = time.monotonic()
@@ -338,21 +342,32 @@ class JournalWriter:
 
     def _write_each(self, batch: list[Entry]) -> bool:
         """Writes a batch one by one, without entries that no table accepts. Returns whether the file was writable."""
+        if not all(map(self._write_or_reject, self._recovery())):
+            return False
+        self._failing_since = None
         for entry in batch:
-            try:
-                self._write([entry])
-            except Exception as error:
-                if not _is_entry_error(error):
-                    self._wait_after(error)
-                    return False
-                self.dropped += 1
-                if self.dropped == 1:
-                    _log.warning("left out of the journal, because no table accepts it (%s): %.200r", error, entry)
+            if not self._write_or_reject(entry):
+                return False
             self._written(1)
         return True
 
+    def _write_or_reject(self, entry: Entry) -> bool:
+        """Writes one entry, or counts it if no table accepts it. Returns whether the file was writable."""
+        try:
+            self._write([entry])
+        except Exception as error:
+            if not _is_entry_error(error):
+                self._note_failure(error)
+                return False
+            self.rejected_count += 1
+            if self.rejected_count == 1:
+                _log.warning("the journal left out an entry that no table accepts (%s): %.200r", error, entry)
+        return True
+
     def _settle(self) -> None:
-        """Merges the write-ahead log into the file, so that it can be copied alone, unless somebody is reading."""
+        """Merges the write-ahead log into the file, so that it can be copied alone, unless another connection has it
+        open.
+        """
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("PRAGMA busy_timeout = 200")
             self._connection.execute("PRAGMA journal_mode = DELETE")

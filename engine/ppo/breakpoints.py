@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
-from looptop.engine.journal.records import Answer, RunState, accepted, refused
+from looptop.engine.journal.records import Reply, RunState, accepted, refused
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.breakpoint_conditions import Condition, parse
 from looptop.engine.ppo.journal import PpoJournal
@@ -41,7 +41,7 @@ class Breakpoints:
         gate.handlers["break"] = self.add
         gate.handlers["unbreak"] = self.remove
 
-    def add(self, control: Control) -> Answer:
+    def add(self, control: Control) -> Reply:
         """Sets a breakpoint."""
         try:
             condition = parse(control.condition, self._known)
@@ -51,7 +51,7 @@ class Breakpoints:
         self._writer.rows(_ADD_BREAKPOINT, [(condition.text, control.created)])
         return accepted("breakpoint_set", when_it_holds(condition, self._known))
 
-    def remove(self, control: Control) -> Answer:
+    def remove(self, control: Control) -> Reply:
         """Removes a breakpoint."""
         text = " ".join(control.condition.split())
         if self._conditions.pop(text, None) is None:
@@ -86,7 +86,7 @@ def set_breakpoint(folder: RunFolder, text: str, by: str, *, remove: bool = Fals
     """Sets or removes a breakpoint of a run, whether the run is live or not.
 
     Returns:
-        The control, whose answer the run will journal; None if the run is not live: the change is then written already.
+        The control, whose reply the run will journal; None if the run is not live: the change is already written.
 
     Raises:
         LooptopError: The condition cannot be parsed, or the journal cannot be written.

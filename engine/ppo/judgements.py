@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
-from looptop.engine.journal.records import Answer, accepted, refused
+from looptop.engine.journal.records import Reply, accepted, refused
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
 from looptop.engine.ppo.records import JudgementKind
@@ -75,8 +75,8 @@ class Judgements:
         for kind in JUDGEMENTS:
             gate.handlers[kind] = self.apply
 
-    def apply(self, control: Control) -> Answer:
-        """Records a control's judgement; the answer says what the judgement will change."""
+    def apply(self, control: Control) -> Reply:
+        """Records a control's judgement; the reply says what the judgement will change."""
         step, row, value = control.batch, control.sample, control.value
         if step is None or row is None or step < 1 or not 0 <= row < self._batch_size:
             return refused(
@@ -160,7 +160,7 @@ def record_judgement(
         by: What sent it: `cli` or `app`.
 
     Returns:
-        The control, whose answer the run will journal; None if the run is not live: the judgement is then written.
+        The control, whose reply the run will journal; None if the run is not live: the judgement is already written.
 
     Raises:
         LooptopError: The sample does not exist, the judgement would have no effect, or the journal cannot be written.

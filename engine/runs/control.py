@@ -5,7 +5,7 @@ PPO batch; and relabel, drop or restore training questions.
 
 Each is a small file that is written under another name and renamed into `controls/`, so the run never reads half of
 one. The run takes them at the end of every step, at each stage where a PPO batch can be held, and while it is paused,
-and journals its answer to each.
+and journals its reply to each.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from looptop.engine.encoding import encode_json
 from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.files.private import read_regular, refuse_unsafe_folder
 from looptop.engine.files.replacing import replace_private
-from looptop.engine.journal.reader import ControlAnswer, Journal
+from looptop.engine.journal.reader import ControlReply, Journal
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 
@@ -167,19 +167,19 @@ def stop_is_waiting(folder: RunFolder, skipped: set[str] | None = None) -> bool:
     return False
 
 
-def wait_answer(folder: RunFolder, control: Control, timeout: float) -> ControlAnswer | None:
-    """Waits for the run's answer to a control.
+def wait_reply(folder: RunFolder, control: Control, timeout: float) -> ControlReply | None:
+    """Waits for the run's reply to a control.
 
     Returns:
-        The answer; None if there is none after `timeout` seconds, or if the run ended without one.
+        The reply; None if there is none after `timeout` seconds, or if the run ended without one.
     """
     end = time.monotonic() + timeout
     journal = Journal(folder.db)
     while True:
-        live = folder.is_live()  # read first: a run answers every control before it ends
-        for answered in journal.controls():
-            if answered.id == control.id:
-                return answered
+        live = folder.is_live()  # read first: a run replies to every control before it ends
+        for reply in journal.controls():
+            if reply.id == control.id:
+                return reply
         if not live or time.monotonic() >= end:
             return None
         time.sleep(0.02)

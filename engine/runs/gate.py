@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from looptop.engine.journal.causes import Hold, HoldReason, Stop, StopReason, where_text
 from looptop.engine.journal.reader import JournalWriter
-from looptop.engine.journal.records import Answer, RunState, accepted, refused
+from looptop.engine.journal.records import Reply, RunState, accepted, refused
 from looptop.engine.runs import control
 from looptop.engine.runs.checkpoint import is_complete
 from looptop.engine.runs.control import Control
@@ -51,7 +51,7 @@ class Gate:
 
     Args:
         folder: The run.
-        journal: Where each control is answered.
+        journal: Where the reply to each control is written.
         checkpoint_seconds: Ask for a checkpoint at least this often, pauses not counted; None never asks by itself.
     """
 
@@ -66,8 +66,8 @@ class Gate:
         """Whether a step was made since the run was started or resumed: before that there is nothing to save."""
         self.stages: tuple[str, ...] = ()
         """Where within a step the run can be held; the last one is the end of the step."""
-        self.handlers: dict[str, Callable[[Control], Answer]] = {}
-        """Controls that only one kind of run takes: kind of control to the function that answers it."""
+        self.handlers: dict[str, Callable[[Control], Reply]] = {}
+        """Controls that only one kind of run takes: kind of control to the function that carries it out."""
         self.on_pause: Callable[[], None] = lambda: None
         """Called when the run is held, so that what is known of the step so far is journalled."""
         self.processes: Processes = ALONE
@@ -276,15 +276,17 @@ class Gate:
         self.on_pause = lambda: None
 
     def discard_before(self, moment: float) -> None:
-        """Answers controls that were sent before the run was resumed and never taken."""
+        """Replies to controls that were sent before the run was resumed and never taken."""
         for old in control.take(self._folder, self._broken, before=moment, skipped=self._skipped):
-            self._journal.control(old.id, old.kind, None, refused("too_late", "the run had ended before it read this"))
+            self._journal.control_reply(
+                old.id, old.kind, None, refused("too_late", "the run had ended before it read this")
+            )
 
     def end(self) -> None:
-        """Answers controls that came too late to be carried out; a stop still counts."""
+        """Replies to controls that came too late to be carried out; a stop still counts."""
         for late in control.take(self._folder, self._broken, skipped=self._skipped):
             self.stops += late.kind == "stop"
-            self._journal.control(late.id, late.kind, None, refused("too_late", "the run has ended"))
+            self._journal.control_reply(late.id, late.kind, None, refused("too_late", "the run has ended"))
 
     def _together(self, decide: Callable[[], T]) -> T:
         """What the first process decides, in every process; passes on whether the run is stopping."""
@@ -326,15 +328,15 @@ class Gate:
     def _poll(self, accepts: ControlFilter = _accept_all) -> None:
         self._last_poll = time.monotonic()
         for asked in control.take(self._folder, self._broken, skipped=self._skipped, accepts=accepts):
-            answer = self._do(asked)
-            self._journal.control(asked.id, asked.kind, self._step, answer)
+            reply = self._do(asked)
+            self._journal.control_reply(asked.id, asked.kind, self._step, reply)
 
     @property
     def _where(self) -> str:
         """The run's step and stage, in words."""
         return where_text(self._step, self._stage)
 
-    def _do(self, asked: Control) -> Answer:
+    def _do(self, asked: Control) -> Reply:
         if self.stop_requested.is_set() and asked.kind != "stop" and not self._held:
             return refused("stopping", f"the run is stopping {self._where}")
         match asked.kind:
@@ -372,7 +374,7 @@ class Gate:
             return refused("unknown_control", f"this run takes no {asked.kind.replace('_', ' ')}")
         return handler(asked)
 
-    def _do_step(self, to: str) -> Answer:
+    def _do_step(self, to: str) -> Reply:
         if to:
             if to not in ("next", *self.stages):
                 stages = f"are: {', '.join(self.stages)}" if self.stages else "are none in this kind of run"

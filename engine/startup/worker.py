@@ -245,7 +245,7 @@ class RunThread(threading.Thread):
         step = checkpoint.step_of(newest) if newest else -1
         self.context.gate.begin_at(max(step, 0))
         self._alerts.replay(Journal(self.folder.db), step)
-        self.journal.supersede(step)
+        self.journal.discard_after(step)
         for key, (old, new) in self._changes.items():
             self.journal.event("settings", f"{key}: {old or 'none'} before, {new or 'none'} from here on")
         self.journal.event(

@@ -12,7 +12,7 @@ from looptop.engine.config import RunConfig
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.ppo.journal import PpoJournal
-from looptop.engine.runs.control import Control, wait_answer
+from looptop.engine.runs.control import Control, wait_reply
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.run import Run
 from tests.support import eventually
@@ -48,11 +48,11 @@ def stop(run: Run, checkpoint: bool = True) -> None:
     assert state is RunState.STOPPED, f"{run.id} is {state}: {run.reason}"
 
 
-def answer(run: Run, control: Control) -> str:
-    """The run's answer to a control."""
-    answered = wait_answer(run.folder, control, LIMIT)
-    assert answered is not None, f"{run.id} did not answer {control.kind}: {run.state} {run.reason}"
-    return answered.text
+def reply_to(run: Run, control: Control) -> str:
+    """The run's reply to a control."""
+    reply = wait_reply(run.folder, control, LIMIT)
+    assert reply is not None, f"{run.id} did not answer {control.kind}: {run.state} {run.reason}"
+    return reply.text
 
 
 def pause(run: Run) -> int:
@@ -67,7 +67,7 @@ def pause(run: Run) -> int:
 def make_step(run: Run) -> int:
     """Lets a paused run make one step; returns the step at which it is held then."""
     before = run.journal.last("loss")
-    answer(run, run.step())
+    reply_to(run, run.step())
 
     def is_made() -> bool:
         last = run.journal.last("loss")
@@ -89,7 +89,7 @@ def hold(run: Run, stage: str) -> int:
         return (batch.step, batch.stage) if batch is not None and run.state is RunState.PAUSED else None
 
     before = held_at()
-    answer(run, run.step(stage))
+    reply_to(run, run.step(stage))
 
     def is_held() -> bool:
         now = held_at()

@@ -160,7 +160,7 @@ def sample_run() -> RunFolder:
     writer.metrics(300, {"loss": 0.4})
     writer.facts(left_out={"unreadable": 3}, parameters=10, trainable_parameters=5, n_train=7)
     writer.answer_samples(1, [AnswerSample("1", "a.png", "what?", "red", "blue", 0.5, 0.0)])
-    writer.control("1", "pause", 1, accepted("paused", "paused"))
+    writer.control_reply("1", "pause", 1, accepted("paused", "paused"))
     writer.event("import", "some words", step=1)
     write_completions(writer, 1, [Completion("a", "b", {"r": 1.0}, 0.5)])
     writer.rows("INSERT OR IGNORE INTO breakpoints VALUES (?, ?)", [("kl > 1", 1.0)])

@@ -48,7 +48,7 @@ def hostile_run(batches: int = 6) -> RunFolder:
     writer.answer_samples(batches, [AnswerSample("1", "1.png", "what?", "red", "blue", 0.5, 0.0)])
     write_completions(writer, batches, [Completion("a prompt", "a completion", {"length": 1.0}, 0.5)])
     write_judgement(writer, batches, 0, "rating", 1.0, "app")
-    writer.control("0", "pause", 1, accepted("paused", "paused"))
+    writer.control_reply("0", "pause", 1, accepted("paused", "paused"))
     write_breakdown(writer, batches, breakdown_of([Outcome(HOSTILE, HOSTILE[::-1], HOSTILE, HOSTILE, 0.0)]))
     write_questions(writer, [TrainingQuestion(HOSTILE, HOSTILE, HOSTILE, HOSTILE), TrainingQuestion("", "", "", "")])
     write_losses(writer, 1, batches, array([0.5, nan], dtype=float32))

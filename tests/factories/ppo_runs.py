@@ -51,8 +51,8 @@ def held(run: Run, stage: str, step: int | None = None) -> int:
     return batch.step
 
 
-def answered(run: Run, control: Any) -> str:
-    """Waits for the answer to a control."""
-    answer = wait_taken(run.folder, control, 30)
-    assert answer is not None
-    return answer
+def reply_to(run: Run, control: Any) -> str:
+    """Waits for the reply to a control."""
+    reply = wait_taken(run.folder, control, 30)
+    assert reply is not None
+    return reply

@@ -435,7 +435,7 @@ async def test_rows_that_a_resume_made_anew_are_read_again(answers: QuickAnswers
             await until(pilot, lambda: step(screen) == 127 and whole(app, 127))
             await pilot.press("enter")
             await until(pilot, lambda: screen.navigation.level == "batch")
-            writer.supersede(100)
+            writer.discard_after(100)
             writer.event("resume", "goes on from checkpoint-100")
             for batch in range(101, 202):
                 writer.metrics(batch, maker.write(writer, batch, 0.0) | {"env/reward_mean": 77.0})

@@ -131,7 +131,7 @@ async def test_the_runs_answer_is_shown(answers: QuickAnswers) -> None:
         app = make_app(answers)
         async with app.run_test(size=SIZE, notifications=True) as pilot:
             await go(pilot, run)
-            for kind, key, answer in (
+            for kind, key, reply in (
                 ("checkpoint", "c", accepted("checkpoint", "makes a checkpoint after step 3")),
                 ("step", "S", refused("stopping", "the run is stopping")),
             ):
@@ -139,9 +139,9 @@ async def test_the_runs_answer_is_shown(answers: QuickAnswers) -> None:
                 await until(pilot, lambda: control.waiting_files(run))
                 (asked,) = control.take(run)
                 assert asked.kind == kind
-                writer.control(asked.id, asked.kind, 3, answer)
+                writer.control_reply(asked.id, asked.kind, 3, reply)
                 writer.flush()
-                words = answer.message if answer.ok else f"ignored: {answer.message}"
+                words = reply.message if reply.ok else f"ignored: {reply.message}"
                 await until(pilot, lambda words=words: words in " ".join(shown(app).split()))  # type: ignore[misc]
 
 

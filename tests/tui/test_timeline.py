@@ -235,7 +235,7 @@ def test_a_resume_that_makes_an_evaluation_again_is_read_again(home: Path, tmp_p
     first = reader.poll()
     assert reader.poll() is first and first.steps == (0, 20, 40)
     writer = JournalWriter(run.db)
-    writer.supersede(20)
+    writer.discard_after(20)
     writer.state(RunState.RUNNING)
     evaluate(writer, tmp_path, 40, TRUTHS)
     assert writer.close()

@@ -28,7 +28,7 @@ from looptop.tui.widgets.options import Options
 
 EXAMPLES = "kl > 8   reward.mean < 0   any sample.kl > 20   ratio.max > 2   nan"
 READ_SECONDS = 0.5
-ANSWER_SECONDS = 5.0
+REPLY_SECONDS = 5.0
 
 
 class Breakpoints(Overlay[None]):
@@ -121,7 +121,7 @@ class Breakpoints(Overlay[None]):
 
     def _set(self, text: str, *, remove: bool) -> None:
         from looptop.engine.ppo.breakpoints import set_breakpoint, set_for_later
-        from looptop.engine.runs.control import wait_answer
+        from looptop.engine.runs.control import wait_reply
 
         async def go() -> None:
             try:
@@ -133,11 +133,11 @@ class Breakpoints(Overlay[None]):
                 outcome = "removed" if remove else await in_thread(lambda: set_for_later(self._run))
                 self._show_hint(f"{text}: {outcome.removeprefix('is ')}", "$text-success")
             else:
-                answer = await in_thread(lambda: wait_answer(self._run, control, ANSWER_SECONDS))
-                if answer is None:
+                reply = await in_thread(lambda: wait_reply(self._run, control, REPLY_SECONDS))
+                if reply is None:
                     self._show_hint("the run takes it at its batch's next stage", "")
                 else:
-                    self._show_hint(answer.text, "$text-error" if answer.ok is False else "")
+                    self._show_hint(reply.text, "$text-error" if reply.ok is False else "")
             self._list(await in_thread(PpoJournal(self._run.db).breakpoints))
 
         work(self, go(), "set")

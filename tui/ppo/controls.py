@@ -19,8 +19,8 @@ from looptop.tui.screens.controls import RunControls
 if TYPE_CHECKING:
     from looptop.engine.runs.control import Control
 
-ANSWER_SECONDS = 10.0
-"""Seconds without an answer after which the screen says that there is none yet."""
+REPLY_SECONDS = 10.0
+"""Seconds without a reply after which the screen says that there is none yet."""
 
 STOPPING = (
     "ends at its batch's next stage. A batch that was not updated yet is made again on resume; its samples' judgements"
@@ -49,12 +49,12 @@ class PpoControls:
         self._shown = shown
         self._navigation = navigation
         self._on_sent = on_sent
-        self._unanswered: dict[str, float] = {}
-        """By control id: the control that was sent, and until when to wait for its answer."""
+        self._awaited: dict[str, float] = {}
+        """The controls that were sent, by id: until when to wait for the reply (monotonic seconds)."""
 
     def forget_sent(self) -> None:
-        """Stops waiting for answers, since another run is shown."""
-        self._unanswered.clear()
+        """Stops waiting for replies, since another run is shown."""
+        self._awaited.clear()
 
     # Sending.
 
@@ -69,7 +69,7 @@ class PpoControls:
             self.run_controls.perform(run, command, snapshot.state)
 
     def send(self, run: RunFolder, kind: str, **details: Any) -> None:
-        """Sends a control; the run's answer is shown when it comes."""
+        """Sends a control; the run's reply is shown when it comes."""
         from looptop.engine.runs.control import send
 
         self._submit(run, lambda: send(run, kind, by="app", **details))
@@ -101,24 +101,24 @@ class PpoControls:
             if warned:
                 screen.services.show_notice(f"{run.id}: {warned}it is journalled", "warning")
         elif run is self._shown.folder:
-            self._unanswered[control.id] = time.monotonic() + ANSWER_SECONDS
+            self._awaited[control.id] = time.monotonic() + REPLY_SECONDS
         self._on_sent()
 
-    async def show_answers(self) -> None:
-        """Shows the run's answers; a refusal as a notice."""
+    async def show_replies(self) -> None:
+        """Shows the run's replies; a refusal as a notice."""
         run, screen = self._shown.folder, self._screen
-        if not self._unanswered or run is None:
+        if not self._awaited or run is None:
             return
-        for answer in await in_thread(Journal(run.db).controls):
-            if self._unanswered.pop(answer.id, None) is None:
+        for reply in await in_thread(Journal(run.db).controls):
+            if self._awaited.pop(reply.id, None) is None:
                 continue
-            if answer.ok is False:
-                screen.services.show_notice(f"{run.id}: {answer.text}", "error")
+            if reply.ok is False:
+                screen.services.show_notice(f"{run.id}: {reply.text}", "error")
             else:
-                screen.show_status(answer.text, "$text-success")
-        late = [control_id for control_id, end in self._unanswered.items() if time.monotonic() > end]
+                screen.show_status(reply.text, "$text-success")
+        late = [control_id for control_id, end in self._awaited.items() if time.monotonic() > end]
         for control_id in late:
-            del self._unanswered[control_id]
+            del self._awaited[control_id]
             screen.show_status(f"{run.id} has not answered yet; it does at its batch's next stage")
 
     # Judging.

@@ -142,7 +142,7 @@ class PpoScreen(MainScreen):
         snapshot = await in_thread(lambda: watcher.poll(request))
         if watcher is self._watcher:
             self._show(snapshot)
-            await self.controls.show_answers()
+            await self.controls.show_replies()
         return True
 
     def _show(self, snapshot: PpoSnapshot) -> None:

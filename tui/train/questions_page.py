@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from looptop.tui.screens.base import Services
 
 READ_SECONDS = 1.0
-ANSWER_SECONDS = 5.0
-"""How long a live run's answer to an edit is waited for."""
+REPLY_SECONDS = 5.0
+"""How long to wait for a live run's reply to an edit."""
 
 PAUSE_FIRST = "pause the run first (space): training questions can be edited only while it is paused"
 TITLE_LETTERS = 60
@@ -366,13 +366,13 @@ def _record(run: RunFolder, row: int, kind: EditKind, answer: str) -> str:
     Raises:
         LooptopError: It cannot be made.
     """
-    from looptop.engine.runs.control import wait_answer
+    from looptop.engine.runs.control import wait_reply
     from looptop.engine.vqa.curation.edits import record_edit
 
     control = record_edit(run, row, kind, answer, by="app")
     if control is None:
         return ""
-    reply = wait_answer(run, control, ANSWER_SECONDS)
+    reply = wait_reply(run, control, REPLY_SECONDS)
     if reply is None:
         return f"{run.id} has not confirmed the edit yet; the table will show when it does"
     return "" if reply.ok else reply.text

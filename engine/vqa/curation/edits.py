@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
-from looptop.engine.journal.records import Answer, RunState, accepted, refused
+from looptop.engine.journal.records import Reply, RunState, accepted, refused
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.checkpoint import newest_complete, step_of
 from looptop.engine.runs.control import Control, send
@@ -79,7 +79,7 @@ class Edits:
         """Whether there is any edit, also one that was taken back."""
         return bool(self._edits)
 
-    def apply(self, control: Control) -> Answer:
+    def apply(self, control: Control) -> Reply:
         """Journals a control's edit; the answer says from when on it applies."""
         row = control.question
         if control.kind not in KINDS or row is None or not 0 <= row < self._count:
@@ -130,7 +130,7 @@ def record_edit(folder: RunFolder, row: int, kind: EditKind, answer: str = "", b
         by: What sent it: `cli`, `app` or `python`.
 
     Returns:
-        The control, whose answer the run will journal; None if the run is not live: the edit is then written.
+        The control, whose reply the run will journal; None if the run is not live: the edit is then written already.
 
     Raises:
         LooptopError: There is no such question, the answer cannot be used, the run is live and not paused, or its

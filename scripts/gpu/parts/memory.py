@@ -65,7 +65,7 @@ def _out_of_memory(checks: Checks) -> None:
         step = runs.pause(run)
         while step < HELD_AT:
             step = runs.make_step(run)
-        runs.answer(run, run.checkpoint())
+        runs.reply_to(run, run.checkpoint())
         eventually(lambda: is_complete(run.folder.checkpoints / f"checkpoint-{step}"), limit=runs.LIMIT)
         with _nothing_left(checks):
             run.continue_()

@@ -44,8 +44,8 @@ def _edited(checks: Checks) -> None:
         runs.hold(run, "compared")
         step = runs.hold(run, "compared")
         journal = PpoJournal(run.folder.db)
-        runs.answer(run, record_judgement(run.folder, step, 0, "reward", REWARD, "gpu"))  # type: ignore[arg-type]
-        runs.answer(run, record_judgement(run.folder, step, 1, "leave_out", 1.0, "gpu"))  # type: ignore[arg-type]
+        runs.reply_to(run, record_judgement(run.folder, step, 0, "reward", REWARD, "gpu"))  # type: ignore[arg-type]
+        runs.reply_to(run, record_judgement(run.folder, step, 1, "leave_out", 1.0, "gpu"))  # type: ignore[arg-type]
         before = [sample.response for sample in journal.samples(step)]
         runs.stop(run)
         check.require(is_complete(run.folder.checkpoints / f"checkpoint-{step - 1}"), "there is no complete checkpoint")

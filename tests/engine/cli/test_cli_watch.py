@@ -203,8 +203,8 @@ def test_the_first_interrupt_stops_with_a_checkpoint(number: signal.Signals) -> 
     assert process.returncode == 130
     assert json.loads(out)["state"] == "stopped"
     assert "vqa-1  stopping, with a checkpoint; ctrl-C again stops it at once" in err
-    (answer,) = Journal(folder.db).controls()
-    assert answer.kind == "stop" and answer.text.endswith(", with a checkpoint")
+    (reply,) = Journal(folder.db).controls()
+    assert reply.kind == "stop" and reply.text.endswith(", with a checkpoint")
 
 
 def test_the_second_interrupt_stops_at_once() -> None:

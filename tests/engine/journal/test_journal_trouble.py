@@ -19,6 +19,7 @@ from looptop.engine.journal.records import AnswerSample, RunState
 from looptop.engine.runs.folder import RunFolder
 from tests.engine.runs.kills import kill_at
 from tests.factories.processes import python, read_line
+from tests.support import eventually
 
 
 @pytest.mark.parametrize(
@@ -177,13 +178,31 @@ def test_a_row_that_no_table_accepts_is_dropped_and_later_rows_are_written(
     writer.metrics(1, {"loss": 0.5})
     writer.event("data", "the last thing that was said")
     assert writer.flush()
-    assert writer.dropped == 4
+    assert writer.rejected_count == 4
     assert writer.close()
     read = Journal(writer.path)
     assert [event.text for event in read.events()] == ["the last thing that was said"]
     assert [point.value for point in read.values("loss")] == [0.5]
-    told = [record.getMessage() for record in caplog.records if "left out of the journal" in record.getMessage()]
-    assert len(told) == 2 and told[1].startswith("left out of the journal, as no table accepts them: 4 entries")
+    told = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert len(told) == 2 and told[1] == "the journal left out 4 entries that no table accepts"
+
+
+def test_a_rejected_entry_does_not_hide_that_the_journal_could_not_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = JournalWriter(tmp_path / "run.db")
+    assert writer.flush()
+    with contextlib.closing(sqlite3.connect(writer.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        writer.rows("INSERT INTO nowhere VALUES (?)", [(1,)])
+        writer.event("data", "written while it was locked")
+        eventually(lambda: "the journal cannot be written" in caplog.text)
+        other.execute("ROLLBACK")
+    assert writer.close()
+    assert writer.rejected_count == 1
+    first, second = (event.text for event in Journal(writer.path).events())
+    assert first.startswith("the journal could not be written for")
+    assert second == "written while it was locked"
 
 
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])

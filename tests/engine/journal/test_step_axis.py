@@ -64,7 +64,7 @@ def test_steps_that_were_made_again_after_a_crash_count_once(tmp_path: Path) -> 
         for step in range(1, 9):
             writer.metrics(step, {"loss": 1.0}, NOON + 10 * step)
         # The process was killed; the run resumes from the checkpoint of step 4.
-        writer.supersede(4)
+        writer.discard_after(4)
         writer.state(RunState.RUNNING, time=NOON + 7000)
         for step in range(5, 7):
             writer.metrics(step, {"loss": 1.0}, NOON + 7000 + 10 * (step - 4))
@@ -119,6 +119,6 @@ def test_checkpoints_are_those_that_were_written(tmp_path: Path) -> None:
             writer.metrics(step, {"loss": 1.0}, NOON)
             writer.event("checkpoint", f"checkpoint of step {step} written", step)
         writer.event("checkpoint", "the checkpoint of step 35 could not be written", 35, "warning")
-        writer.supersede(20)
+        writer.discard_after(20)
 
     assert journal(tmp_path, write).checkpoint_steps() == [10, 20]

@@ -18,7 +18,7 @@ from looptop.engine.ppo.judgements import check_value, drop_edits, far_reward_wa
 from looptop.engine.runs.control import send
 from looptop.engine.startup.run import Run, resume
 from tests.factories.ppo import ppo_config
-from tests.factories.ppo_runs import answered, held, start
+from tests.factories.ppo_runs import held, reply_to, start
 
 
 @pytest.fixture(scope="module")
@@ -84,15 +84,15 @@ def test_a_value_is_refused_where_it_is_sent_and_where_it_is_taken(
         send(run.folder, "reward", "test", batch=step, sample=0, value=math.inf)
     # Whoever writes the control past these checks is told by the run.
     past = send(run.folder, "reward", "test", batch=step, sample=0, value=1e308)
-    assert answered(run, past).startswith("ignored: the reward 1e+308 is larger than fp32 can hold")
+    assert reply_to(run, past).startswith("ignored: the reward 1e+308 is larger than fp32 can hold")
     assert main(["reward", run.id, str(step), "0", "1e308"]) == 2
     assert "larger than fp32 can hold" in capsys.readouterr().err
     assert main(["reward", run.id, str(step), "0", "1e38", "--rate"]) == 0
     assert PpoJournal(run.folder.db).judgements(step)[0].kind == "rating"
-    far = answered(run, record_judgement(run.folder, step, 1, "reward", 12345.0, "test"))
+    far = reply_to(run, record_judgement(run.folder, step, 1, "reward", 12345.0, "test"))
     assert f"batch {step}, sample 1: 12345 is far from the rewards of its batch" in far
     assert far.endswith("its reward is 12345, and the update uses that")
-    assert "far" not in answered(run, record_judgement(run.folder, step, 2, "leave_out", 1.0, "test"))
+    assert "far" not in reply_to(run, record_judgement(run.folder, step, 2, "leave_out", 1.0, "test"))
 
 
 def test_an_edit_that_breaks_the_update_is_named_and_can_be_dropped(
@@ -100,7 +100,7 @@ def test_an_edit_that_breaks_the_update_is_named_and_can_be_dropped(
 ) -> None:
     run, step = held_in_a_batch(tiny, "max_steps=4")
     record_judgement(run.folder, step, 3, "reward", 1e30, "test")
-    answered(run, record_judgement(run.folder, step, 2, "leave_out", 1.0, "test"))
+    reply_to(run, record_judgement(run.folder, step, 2, "leave_out", 1.0, "test"))
     record_judgement(run.folder, step, 1, "rating", 1.0, "test")
     run.continue_()
     assert run.wait() is RunState.FAILED
@@ -125,9 +125,9 @@ def test_samples_that_are_left_out_count_in_no_figure_and_no_condition(tiny: Ppo
     record_judgement(run.folder, step, 4, "reward", -50.0, "test")
     record_judgement(run.folder, step, 5, "reward", 60.0, "test")
     for row in (4, 5):
-        answered(run, record_judgement(run.folder, step, row, "leave_out", 1.0, "test"))
+        reply_to(run, record_judgement(run.folder, step, row, "leave_out", 1.0, "test"))
     for text in ("any sample.reward < -40", "reward.max > 40", "reward.min < -40", "any sample.advantage == 0"):
-        assert answered(run, set_breakpoint(run.folder, text, "test")).startswith("holds the run")
+        assert reply_to(run, set_breakpoint(run.folder, text, "test")).startswith("holds the run")
     run.step()
     held(run, "updated", step)
     assert "breakpoint" not in run.journal.state()[1]

@@ -29,7 +29,7 @@ from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.run import Run
 from tests.factories.ppo import ppo_config, save_decoder_classifier, save_one_token_policy
-from tests.factories.ppo_runs import answered, held, resume, start
+from tests.factories.ppo_runs import held, reply_to, resume, start
 from tests.support import eventually, last
 
 
@@ -120,7 +120,7 @@ def test_a_run_held_in_a_batch_stopped_and_resumed_is_an_undisturbed_one(
     run = start(models[family], "max_steps=6", *settings)
     run.pause()
     eventually(lambda: run.state is RunState.PAUSED)
-    eventually(lambda: answered(run, run.step("compared")))
+    eventually(lambda: reply_to(run, run.step("compared")))
     held(run, "compared")
     for stage in ("updated", "generated", "scored", "compared"):
         run.step("next")
@@ -147,10 +147,10 @@ def test_what_a_person_says_of_a_held_batch_goes_into_its_update_and_is_kept(tin
     journal = PpoJournal(run.folder.db)
     scored = journal.sample(step, 0)
     assert scored is not None and scored.reward is not None and scored.kl is not None and scored.advantage is None
-    assert answered(run, record_judgement(run.folder, step, 0, "reward", 9.0, "test")).endswith("the update uses that")
-    assert "left out" in answered(run, record_judgement(run.folder, step, 1, "leave_out", 1.0, "test"))
-    assert "rated +1" in answered(run, record_judgement(run.folder, step, 2, "rating", 1.0, "test"))
-    assert "there is no sample 8" in answered(run, record_judgement(run.folder, step, 8, "reward", 1.0, "test"))
+    assert reply_to(run, record_judgement(run.folder, step, 0, "reward", 9.0, "test")).endswith("the update uses that")
+    assert "left out" in reply_to(run, record_judgement(run.folder, step, 1, "leave_out", 1.0, "test"))
+    assert "rated +1" in reply_to(run, record_judgement(run.folder, step, 2, "rating", 1.0, "test"))
+    assert "there is no sample 8" in reply_to(run, record_judgement(run.folder, step, 8, "reward", 1.0, "test"))
     # The run is stopped and the batch is made again: what was said still holds.
     run.stop()
     assert run.wait() is RunState.STOPPED, run.reason
@@ -191,8 +191,8 @@ def test_a_breakpoint_holds_the_run_before_the_update_and_is_kept_with_it(tiny: 
     run = start(tiny, "max_steps=1000", "eval_steps=1")
     run.step("generated")
     step = held(run, "generated")
-    assert "there is no figure 'klx'; did you mean 'kl'?" in answered(run, set_breakpoint(run.folder, "klx > 1", "t"))
-    assert answered(run, set_breakpoint(run.folder, "any sample.reward > -1000", "test")).startswith("holds the run")
+    assert "there is no figure 'klx'; did you mean 'kl'?" in reply_to(run, set_breakpoint(run.folder, "klx > 1", "t"))
+    assert reply_to(run, set_breakpoint(run.folder, "any sample.reward > -1000", "test")).startswith("holds the run")
     run.continue_()
     held(run, "compared", step)
     _, reason = run.journal.state()
@@ -202,8 +202,8 @@ def test_a_breakpoint_holds_the_run_before_the_update_and_is_kept_with_it(tiny: 
     again = resume(run)
     held(again, "compared", step)
     assert PpoJournal(run.folder.db).breakpoints() == ["any sample.reward > -1000"]
-    assert "is gone" in answered(again, set_breakpoint(run.folder, "any sample.reward > -1000", "test", remove=True))
-    assert answered(again, set_breakpoint(run.folder, "ratio.max > 0.5", "test")).startswith(
+    assert "is gone" in reply_to(again, set_breakpoint(run.folder, "any sample.reward > -1000", "test", remove=True))
+    assert reply_to(again, set_breakpoint(run.folder, "ratio.max > 0.5", "test")).startswith(
         "holds the run after the update of a batch when ratio.max > 0.5"
     )
     again.continue_()
@@ -223,10 +223,10 @@ def test_a_checkpoint_of_a_held_batch_is_of_the_step_before_and_lets_nothing_go_
     held(run, "updated", step)
     run.step("scored")
     held(run, "scored", step + 1)
-    assert answered(run, run.checkpoint()) == f"makes a checkpoint after step {step}"
+    assert reply_to(run, run.checkpoint()) == f"makes a checkpoint after step {step}"
     eventually(lambda: checkpoint.is_complete(run.folder.checkpoints / f"checkpoint-{step}"))
     assert run.state is RunState.PAUSED and held(run, "scored") == step + 1
-    assert answered(run, run.checkpoint()) == f"there is a checkpoint of step {step} already"
+    assert reply_to(run, run.checkpoint()) == f"there is a checkpoint of step {step} already"
     run.continue_()
     eventually(lambda: last(run.journal, "objective/kl").step > step)
 

@@ -181,9 +181,9 @@ def test_controls_are_taken_in_the_order_they_were_sent(live: Live) -> None:
     sent = [control.send(live.folder, kind) for kind in ("pause", "checkpoint", "continue", "pause", "stop", "pause")]
     live.train()
     assert wait_taken(live.folder, sent[-1], 60) == "ignored: the run is stopping after step 1"
-    answers = live.read.controls()
-    assert [answer.id for answer in answers] == [one.id for one in sent]
-    assert {answer.step for answer in answers} == {1}
+    replies = live.read.controls()
+    assert [reply.id for reply in replies] == [one.id for one in sent]
+    assert {reply.step for reply in replies} == {1}
     assert list(live.folder.controls.iterdir()) == []
 
 
@@ -265,7 +265,7 @@ def test_any_process_can_send(live: Live) -> None:
         from looptop.engine.runs import control
         from looptop.engine.runs.folder import RunFolder
         folder = RunFolder.find(sys.argv[1])
-        print(control.wait_answer(folder, control.send(folder, "pause"), 60).text)
+        print(control.wait_reply(folder, control.send(folder, "pause"), 60).text)
     """
     output, _ = python(code, live.folder.id).communicate()
     assert output.strip() == f"paused after step {live.step}"
@@ -340,5 +340,5 @@ def test_a_stop_dated_in_the_future_does_not_stop_the_resumed_run(monkeypatch: p
         assert [path.name.partition("-")[2] for path in control.waiting_files(folder)] == [f"{fresh.id}.json"]
         assert not gate.stop_is_wanted()
         journal.close()
-    answers = {answer.id: answer.text for answer in Journal(folder.db).controls()}
-    assert answers == {old.id: "ignored: the run had ended before it read this"}
+    replies = {reply.id: reply.text for reply in Journal(folder.db).controls()}
+    assert replies == {old.id: "ignored: the run had ended before it read this"}

@@ -10,7 +10,7 @@ import pytest
 from looptop.engine.files.lock import RunLock
 from looptop.engine.journal.causes import Hold, HoldReason, Stop, StopReason
 from looptop.engine.journal.reader import Journal, JournalWriter
-from looptop.engine.journal.records import ControlAnswer, accepted
+from looptop.engine.journal.records import ControlReply, accepted
 from looptop.engine.runs import control
 from looptop.engine.runs.checkpoint import seal
 from looptop.engine.runs.folder import RunFolder
@@ -46,8 +46,8 @@ class Driver:
     def is_paused(self) -> bool:
         return self.gate.is_paused
 
-    def controls(self) -> list[ControlAnswer]:
-        """The answers to controls."""
+    def controls(self) -> list[ControlReply]:
+        """The replies to controls."""
         self.journal.close()
         return Journal(self.folder.db).controls()
 
@@ -175,7 +175,7 @@ def test_controls_are_answered_by_what_can_be_done(driver: Driver) -> None:
     seal(checkpoint)
     driver.send("checkpoint")
     gate.between_steps()
-    assert [answer.code for answer in driver.controls()] == [
+    assert [reply.code for reply in driver.controls()] == [
         "unknown_control",
         "kept",
         "checkpoint",
@@ -187,7 +187,7 @@ def test_controls_are_answered_by_what_can_be_done(driver: Driver) -> None:
 def test_what_a_full_disk_refused_is_tried_again_by_a_checkpoint(driver: Driver) -> None:
     driver.send("checkpoint")
     assert driver.gate.hold_until_continued(HoldReason.DISK, "no space") is True
-    assert [answer.code for answer in driver.controls()] == ["tries_again"]
+    assert [reply.code for reply in driver.controls()] == ["tries_again"]
     assert driver.holds() == [Hold(0, "", HoldReason.DISK, "no space")]
 
 
@@ -212,4 +212,4 @@ def test_what_comes_while_the_run_is_paused_or_has_ended_is_answered_too(driver:
     stops = driver.gate.stops
     driver.gate.end()
     assert driver.gate.stops == stops + 1, "a stop that comes too late still ends what waits for room on a disk"
-    assert [answer.code for answer in driver.controls()] == ["paused_already", "goes_on", "too_late", "too_late"]
+    assert [reply.code for reply in driver.controls()] == ["paused_already", "goes_on", "too_late", "too_late"]

@@ -52,12 +52,12 @@ def test_reading_does_not_change_them(name: str, runs: dict[str, RunFolder], cap
     journal = Journal(run.db)
     assert journal.events() is not None and journal.states()
     assert journal.cause() is None and journal.state()[0] is run.state()
-    assert all(answer.ok is None and answer.message for answer in journal.controls())
+    assert all(reply.ok is None and reply.message for reply in journal.controls())
     assert (digest(run), version_of(run)) == (before, 1)
 
 
 def test_old_answers_to_controls_are_shown_unchanged(runs: dict[str, RunFolder]) -> None:
-    assert [answer.text for answer in Journal(runs["ppo-1"].db).controls()] == [
+    assert [reply.text for reply in Journal(runs["ppo-1"].db).controls()] == [
         "holds the run before an update when kl > -100",
         "the breakpoint kl > -100 is gone",
         "goes on until scored",

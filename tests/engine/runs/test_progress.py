@@ -20,7 +20,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs import gate
 from looptop.engine.runs.context import RunContext
-from looptop.engine.runs.control import send, wait_answer
+from looptop.engine.runs.control import send, wait_reply
 from looptop.engine.runs.progress import PROGRESS_FACT, Progress, ProgressReport, progress_of, progress_text
 from looptop.engine.startup.run import Run
 from tests.factories.ppo import ppo_config, reward_config
@@ -181,8 +181,8 @@ def test_controls_that_need_a_step_wait_for_it(tmp_path: Path, monkeypatch: pyte
     condition = send(run.folder, "break", condition="kl>1000")
     assert wait_taken(run.folder, condition, 0.5) is None, "its batches are not known yet"
     to_scored = send(run.folder, "step", to="scored")  # which lets it go on until there
-    answer = wait_answer(run.folder, condition, 60)
-    assert answer is not None and answer.code == "breakpoint_set"
+    reply = wait_reply(run.folder, condition, 60)
+    assert reply is not None and reply.code == "breakpoint_set"
     assert wait_taken(run.folder, to_scored, 60) == "continues until scored"
     eventually(lambda: run.state is RunState.PAUSED, limit=60)
 

@@ -36,7 +36,7 @@ def written(path: Path, *write: Callable[[JournalWriter], object]) -> Journal:
     for each in write:
         each(writer)
     assert writer.close()
-    assert not writer.dropped
+    assert not writer.rejected_count
     return Journal(path)
 
 
@@ -82,7 +82,7 @@ def test_figures_come_back_by_step_and_go_with_the_steps_of_a_resume(tmp_path: P
     journal = written(tmp_path / "run.db", write)
     assert read_breakdowns(journal) == [(10, first), (20, second)]
     assert second.by_answer_type[0].accuracy == 0.65
-    journal = written(tmp_path / "run.db", lambda writer: writer.supersede(15))
+    journal = written(tmp_path / "run.db", lambda writer: writer.discard_after(15))
     assert read_breakdowns(journal) == [(10, first)]
 
 

@@ -80,7 +80,7 @@ def test_an_alert_of_steps_that_a_resume_discards_can_be_raised_again(journal: J
     assert len(alerts(journal)) == 1
     resumed = Alerts(journal, "vqa")
     resumed.replay(Journal(journal.path), 40)
-    journal.supersede(40)
+    journal.discard_after(40)
     resumed.on_resources(Resources(41, disk_free=MIB, checkpoint_bytes=MIB))
     assert [(alert.step, alert.superseded) for alert in alerts(journal)] == [(50, True), (41, False)]
 

@@ -12,7 +12,7 @@ from looptop.engine import config
 from looptop.engine.cli.main import main
 from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
-from looptop.engine.runs.control import send, wait_answer
+from looptop.engine.runs.control import send, wait_reply
 from looptop.engine.startup.run import Run, resume
 from looptop.engine.vqa.curation.edits import record_edit
 from looptop.engine.vqa.curation.journal import CurationJournal
@@ -47,7 +47,7 @@ def edited(run: Run, row: int, kind: EditKind, answer: str = "") -> str:
     """Edits a question of a live run; gives the code of the run's answer."""
     control = record_edit(run.folder, row, kind, answer, by="app")
     assert control is not None
-    reply = wait_answer(run.folder, control, 60)
+    reply = wait_reply(run.folder, control, 60)
     assert reply is not None
     return reply.code
 
@@ -109,8 +109,8 @@ def test_a_live_run_that_is_not_paused_refuses(undisturbed: tuple[dict[int, floa
     eventually(lambda: len(losses(run)) > 2)
     with pytest.raises(LooptopError, match="pause it first"):
         record_edit(run.folder, 0, "drop")
-    answer = wait_answer(run.folder, send(run.folder, "drop", question=0), 60)
-    assert answer is not None and answer.code == "not_paused"
+    reply = wait_reply(run.folder, send(run.folder, "drop", question=0), 60)
+    assert reply is not None and reply.code == "not_paused"
     run.stop(checkpoint=False)
     run.wait()
 

@@ -25,7 +25,7 @@ def written(path: Path, *write: Callable[[JournalWriter], object]) -> CurationJo
     for each in write:
         each(writer)
     assert writer.close()
-    assert not writer.dropped
+    assert not writer.rejected_count
     return CurationJournal(path)
 
 
@@ -63,7 +63,7 @@ def test_losses_come_back_by_epoch_and_go_with_the_steps_of_a_resume(tmp_path: P
     first, second = journal.losses()
     assert (first.epoch, first.step, second.epoch, second.step) == (1, 10, 2, 20)
     assert first.losses == pytest.approx(losses, nan_ok=True)
-    journal = written(tmp_path / "run.db", lambda writer: writer.supersede(15))
+    journal = written(tmp_path / "run.db", lambda writer: writer.discard_after(15))
     assert [each.epoch for each in journal.losses()] == [1]
 
 
@@ -73,7 +73,7 @@ def test_edits_stay_when_steps_are_made_again(tmp_path: Path) -> None:
     def write(writer: JournalWriter) -> None:
         for edit in edits:
             write_edit(writer, edit)
-        writer.supersede(5)
+        writer.discard_after(5)
 
     assert written(tmp_path / "run.db", write).edits() == edits
     assert answers_of(current_edits(edits, 9)) == {}
