@@ -17,8 +17,9 @@ from looptop.engine.journal.step_axis import StepAxis
 from looptop.tui.charts.reader import ordered_metrics
 from looptop.tui.plots.chart_data import AxisMark, ChartData, Entry, Level, WallData
 from looptop.tui.plots.chart_lines import ChartLines, Marking, changed_cells
+from looptop.tui.plots.chart_title import title_line
 from looptop.tui.plots.composing import RunCurves, compose, compose_wall
-from looptop.tui.plots.curves import AXIS, FAINT, FIRST, LEVEL, ROLES, SECOND, SIXTH, Curve, Run, envelope
+from looptop.tui.plots.curves import AXIS, FAINT, FIRST, LEVEL, ROLES, SECOND, SIXTH, Curve, TextSpan, envelope
 from looptop.tui.plots.drawing import Drawing, PlotArea, column_of, draw
 from looptop.tui.plots.picture import PngCanvas, SvgCanvas, paint
 from looptop.tui.plots.scales import axis_ticks, clock, end_labels, limits_and_ticks, tick_labels
@@ -41,7 +42,7 @@ def drawn(*curves: Curve, on: PlotArea | None = None, **options: object) -> Draw
     return drawing
 
 
-def text(line: list[Run]) -> str:
+def text(line: list[TextSpan]) -> str:
     return "".join(run.text for run in line)
 
 
@@ -250,10 +251,10 @@ def test_names_from_outside_act_on_nothing_and_take_their_cells() -> None:
 
 
 def test_only_the_cells_that_changed_are_drawn_again() -> None:
-    before, after = [Run("abcd", 1), Run("ef", 2)], [Run("ab", 1), Run("xd", 1), Run("ef", 2)]
+    before, after = [TextSpan("abcd", 1), TextSpan("ef", 2)], [TextSpan("ab", 1), TextSpan("xd", 1), TextSpan("ef", 2)]
     assert changed_cells(before, after) == (2, 3)
-    assert changed_cells(before, [Run("abcd", 1), Run("ef", 3)]) == (4, 6)
-    assert changed_cells([Run("一x", 1)], [Run("一y", 1)]) == (0, 3)
+    assert changed_cells(before, [TextSpan("abcd", 1), TextSpan("ef", 3)]) == (4, 6)
+    assert changed_cells([TextSpan("一x", 1)], [TextSpan("一y", 1)]) == (0, 3)
 
 
 # Windows.
@@ -415,6 +416,12 @@ def test_a_chart_as_text_fits_into_a_mail(log: bool) -> None:
     assert "  ━ train" in lines and "  ◦ validation" in lines and "  ┄ before training 0.84" in lines
     assert sum("◦" in line for line in lines) == 3, "two points and their name"
     assert "no values" in text_picture("loss", ChartData(), Span(0, 1), "step", log=log, axis_name="step")
+
+
+def test_a_curve_without_a_name_is_as_far_from_the_others_in_the_title() -> None:
+    entries = (Entry("train", FIRST, False, "0.5"), Entry("", SECOND, True, "0.7"))
+    line = title_line("Loss", ChartData(entries=entries), View(), 60, chosen=False, named=True, colourless=True)
+    assert text(line).rstrip() == " Loss   ━ train 0.5  ◦ 0.7"
 
 
 def test_a_picture_of_nothing_is_empty() -> None:

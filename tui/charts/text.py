@@ -34,7 +34,7 @@ def head_line(snapshot: ChartsSnapshot, width: int, chosen: int, *, colourless: 
         )
         name = f"{each.id} {each.about.title}".strip() if len(snapshot.overviews) <= 3 else each.id
         role = ROLES[index % len(ROLES)] if chosen < 0 else FIRST if index == chosen else FAINT
-        sign = PATTERNS[role].sign if colourless else PLAIN.sign
+        sign = PATTERNS[role].marker if colourless else PLAIN.marker
         parts.append(Content.styled(f"{sign} ", f"{colour} bold") + safe(name, "bold" if index == chosen else ""))
     return Content("   ").join(parts).truncate(width, ellipsis=True)
 

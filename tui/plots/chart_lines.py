@@ -11,9 +11,9 @@ from rich.cells import cell_len
 
 from looptop.tui.plots.chart_data import ChartData
 from looptop.tui.plots.chart_title import has_legend, legend_line, title_line
-from looptop.tui.plots.curves import AXIS, MARKED, TITLE, Run
+from looptop.tui.plots.curves import AXIS, MARKED, TITLE, TextSpan
 from looptop.tui.plots.drawing import Drawing, PlotArea, draw
-from looptop.tui.plots.raster import runs
+from looptop.tui.plots.raster import text_spans
 from looptop.tui.plots.scales import LABEL_WIDTH
 from looptop.tui.plots.spec import ChartSpec
 from looptop.tui.plots.view import Span, View
@@ -60,7 +60,7 @@ class ChartLines:
         *,
         colourless: bool,
         axis_name: str,
-    ) -> list[list[Run]]:
+    ) -> list[list[TextSpan]]:
         """The lines of a chart, each as wide as the chart."""
         width, height = size
         legend = has_legend(chart, width, height)
@@ -77,7 +77,7 @@ class ChartLines:
         if kept.drawing is None:
             return lines + _message_lines(_why_empty(chart, view), width, height - above)
         lines += _with_marking(kept.drawing, marking, span)
-        return (lines + [[Run(" " * width, 0)]] * (height - len(lines)))[:height]
+        return (lines + [[TextSpan(" " * width, 0)]] * (height - len(lines)))[:height]
 
     def position_under(self, key: str, x: int, y: int, span: Span) -> tuple[float, bool]:
         """The position at a cell of a chart, and whether the cell is on the horizontal axis."""
@@ -99,12 +99,14 @@ def _why_empty(chart: ChartData, view: View) -> str:
     return "nothing to draw here"
 
 
-def _message_lines(text: str, width: int, height: int) -> list[list[Run]]:
-    blank = [Run(" " * width, 0)]
-    return [[Run(text.center(width)[:width].ljust(width), AXIS)] if y == height // 2 else blank for y in range(height)]
+def _message_lines(text: str, width: int, height: int) -> list[list[TextSpan]]:
+    blank = [TextSpan(" " * width, 0)]
+    return [
+        [TextSpan(text.center(width)[:width].ljust(width), AXIS)] if y == height // 2 else blank for y in range(height)
+    ]
 
 
-def _with_marking(drawing: Drawing, marking: Marking, span: Span) -> list[list[Run]]:
+def _with_marking(drawing: Drawing, marking: Marking, span: Span) -> list[list[TextSpan]]:
     """The lines of the drawing with the cursor, or the selection, over the curves."""
     columns: Sequence[int] = ()
     if marking.selection is not None:
@@ -125,19 +127,19 @@ def _with_marking(drawing: Drawing, marking: Marking, span: Span) -> list[list[R
     return lines
 
 
-def _line_with_marking(line: Sequence[Run], columns: Sequence[int], *, sign: bool) -> list[Run]:
-    letters = list("".join(run.text for run in line))
-    roles = list(chain.from_iterable(repeat(run.role, len(run.text)) for run in line))
+def _line_with_marking(line: Sequence[TextSpan], columns: Sequence[int], *, sign: bool) -> list[TextSpan]:
+    letters = list("".join(span.text for span in line))
+    roles = list(chain.from_iterable(repeat(span.role, len(span.text)) for span in line))
     for column in columns:
         if sign and letters[column] == " ":
             letters[column], roles[column] = CURSOR_SIGN, AXIS
         roles[column] |= MARKED
-    return runs(letters, roles)
+    return text_spans(letters, roles)
 
 
-def _with_text(line: Sequence[Run], column: int, text: str) -> list[Run]:
+def _with_text(line: Sequence[TextSpan], column: int, text: str) -> list[TextSpan]:
     """The labels of the axis with the cursor's position below the cursor."""
-    letters = list("".join(run.text for run in line))
+    letters = list("".join(span.text for span in line))
     text = f" {text} "
     begin = max(0, min(column - len(text) // 2, len(letters) - 1 - len(text)))
     if begin + len(text) > len(letters):
@@ -149,13 +151,13 @@ def _with_text(line: Sequence[Run], column: int, text: str) -> list[Run]:
     letters[begin : begin + len(text)] = text
     roles = [AXIS] * len(letters)
     roles[begin : begin + len(text)] = [TITLE | MARKED] * len(text)
-    return runs(letters, roles)
+    return text_spans(letters, roles)
 
 
-def changed_cells(before: Sequence[Run], after: Sequence[Run]) -> tuple[int, int]:
+def changed_cells(before: Sequence[TextSpan], after: Sequence[TextSpan]) -> tuple[int, int]:
     """The first cell of a line that has changed, and the cell after the last one."""
-    old, new = ([(letter, run.role) for run in line for letter in run.text] for line in (before, after))
-    cells = sum(cell_len(run.text) for run in after)
+    old, new = ([(letter, span.role) for span in line for letter in span.text] for line in (before, after))
+    cells = sum(cell_len(span.text) for span in after)
     if not len(old) == len(new) == cells:  # a title with letters of two cells
         return 0, cells
     differ = [at for at, (one, other) in enumerate(zip(old, new, strict=True)) if one != other]

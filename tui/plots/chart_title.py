@@ -6,27 +6,27 @@ from rich.cells import cell_len, set_cell_size
 
 from looptop.engine.text import visible
 from looptop.tui.plots.chart_data import ChartData, Entry
-from looptop.tui.plots.curves import AXIS, CHOSEN, FAINT, LEVEL, TITLE, Run
+from looptop.tui.plots.curves import AXIS, CHOSEN, FAINT, LEVEL, TITLE, TextSpan
 from looptop.tui.plots.raster import PATTERNS, PLAIN
 from looptop.tui.plots.view import View
 
 LEGEND_MIN_HEIGHT = 6
-"""From this height in lines on, a narrow chart has a line for the curves' names."""
-SIGNS_MIN_WIDTH = 50
-"""From this width in cells on, the title shows the curves' names, each with its sign."""
-FIGURES_WIDTH = 18
-"""The width that the note on the smoothing leaves to the figures; otherwise it is shortened."""
+"""Minimum height of a narrow chart, in lines, for a legend line: the curves' names."""
+MARKERS_MIN_WIDTH = 50
+"""Minimum width of a chart, in cells, for the curves' names and markers in the title."""
+MIN_FIGURES_WIDTH = 18
+"""Cells kept for the figures; the note on smoothing is shortened if it would leave fewer."""
 
 
 def has_legend(chart: ChartData, width: int, height: int) -> bool:
     """Whether the curves' names have a line of their own."""
     named = sum(1 for entry in chart.entries if entry.label)
-    return width < SIGNS_MIN_WIDTH and height >= LEGEND_MIN_HEIGHT and named > 1
+    return width < MARKERS_MIN_WIDTH and height >= LEGEND_MIN_HEIGHT and named > 1
 
 
 def title_line(
     title: str, chart: ChartData, view: View, width: int, *, chosen: bool, named: bool, colourless: bool
-) -> list[Run]:
+) -> list[TextSpan]:
     """The chart's name, and each curve's figure in the curve's colour.
 
     Args:
@@ -36,34 +36,34 @@ def title_line(
         width: The width of the line, in cells.
         chosen: Whether the keys act on this chart.
         named: Whether the figures have their curves' names.
-        colourless: Whether signs tell the curves apart.
+        colourless: Whether markers tell the curves apart.
     """
     room = width - 1
     name = f" {visible(title)} "
     if cell_len(name) > room:
         name = f"{set_cell_size(name, max(1, room - 2))}… "
-    out = [Run(name, CHOSEN if chosen else TITLE)]
+    out = [TextSpan(name, CHOSEN if chosen else TITLE)]
     room -= cell_len(name)
     notes = []
     if chart.smoothed:
         long = f"smoothed {chart.smoothed:g} "
-        notes.append(long if room >= len(long) + FIGURES_WIDTH else f"~{chart.smoothed:g} ")
+        notes.append(long if room >= len(long) + MIN_FIGURES_WIDTH else f"~{chart.smoothed:g} ")
     if view.log and not chart.linear:
         notes.append("log ")
     for note in notes:
         if len(note) <= room:
-            out.append(Run(note, LEVEL))
+            out.append(TextSpan(note, LEVEL))
             room -= len(note)
     for entry, word in zip(chart.entries, _words(chart.entries, room, width, named, colourless), strict=True):
         if cell_len(word) > room:
             break
-        out.append(Run(word, entry.role))
+        out.append(TextSpan(word, entry.role))
         room -= cell_len(word)
     for word, role in ((f" ±{chart.spread}" if chart.spread else "", FAINT), (chart.target, LEVEL)):
         if word and len(word) <= room:
-            out.append(Run(word, AXIS if role == FAINT else role))
+            out.append(TextSpan(word, AXIS if role == FAINT else role))
             room -= len(word)
-    return [*out, Run(" " * (room + 1), 0)]
+    return [*out, TextSpan(" " * (room + 1), 0)]
 
 
 def _words(entries: tuple[Entry, ...], room: int, width: int, named: bool, colourless: bool) -> list[str]:
@@ -76,31 +76,33 @@ def _words(entries: tuple[Entry, ...], room: int, width: int, named: bool, colou
         for entry, word in zip(entries, bare, strict=True)
     ]
     ways = [plain, bare]
-    if width >= SIGNS_MIN_WIDTH and any(entry.label for entry in entries):
+    if width >= MARKERS_MIN_WIDTH and any(entry.label for entry in entries):
         ways.insert(
             0,
             [
-                f"  {_sign(entry, colourless)} {entry.label} {entry.figure}".replace("  ", " ", entry.label == "")
+                f"  {_marker(entry, colourless)} {entry.label} {entry.figure}"
+                if entry.label
+                else f"  {_marker(entry, colourless)} {entry.figure}"
                 for entry in entries
             ],
         )
     return next((words for words in ways if sum(map(cell_len, words)) <= room), bare)
 
 
-def _sign(entry: Entry, colourless: bool) -> str:
+def _marker(entry: Entry, colourless: bool) -> str:
     pattern = PATTERNS.get(entry.role, PLAIN) if colourless else PLAIN
-    return pattern.point if entry.dots else pattern.sign
+    return pattern.point_marker if entry.dots else pattern.marker
 
 
-def legend_line(chart: ChartData, left: int, width: int, *, colourless: bool) -> list[Run]:
-    """The curves' names, each in its colour; with signs where these tell them apart."""
-    signs = [f"{_sign(entry, colourless)} " if entry.dots or colourless else "" for entry in chart.entries]
-    words = [f" {sign}{entry.label}" for sign, entry in zip(signs, chart.entries, strict=True) if entry.label]
+def legend_line(chart: ChartData, left: int, width: int, *, colourless: bool) -> list[TextSpan]:
+    """The curves' names, each in its colour; with markers where these tell them apart."""
+    markers = [f"{_marker(entry, colourless)} " if entry.dots or colourless else "" for entry in chart.entries]
+    words = [f" {marker}{entry.label}" for marker, entry in zip(markers, chart.entries, strict=True) if entry.label]
     roles = [entry.role for entry in chart.entries if entry.label]
     left = max(0, min(left, width - sum(map(cell_len, words))))
-    out, room = [Run(" " * left, 0)], width - left
+    out, room = [TextSpan(" " * left, 0)], width - left
     for word, role in zip(words, roles, strict=True):
         if cell_len(word) <= room:
-            out.append(Run(word, role))
+            out.append(TextSpan(word, role))
             room -= cell_len(word)
-    return [*out, Run(" " * max(0, room), 0)]
+    return [*out, TextSpan(" " * max(0, room), 0)]

@@ -21,7 +21,7 @@ from textual.strip import Strip
 from looptop.tui.actions import bindings
 from looptop.tui.plots.chart_data import NO_DATA, ChartData, WallData
 from looptop.tui.plots.chart_lines import ChartLines, Marking, changed_cells
-from looptop.tui.plots.curves import MARK, MARKED, ROLE_CLASSES, Run
+from looptop.tui.plots.curves import MARK, MARKED, ROLE_CLASSES, TextSpan
 from looptop.tui.plots.scales import position_text
 from looptop.tui.plots.spec import ChartSpec
 from looptop.tui.plots.view import NARROWEST_STEPS, UNITS, Span, View, neighbour, panned, zoomed
@@ -75,7 +75,7 @@ class ChartWall(StyleCache, can_focus=True):
         self.data = WallData()
         """What is shown."""
         self._lines = ChartLines()
-        self._shown: dict[str, list[list[Run]]] = {}
+        self._shown: dict[str, list[list[TextSpan]]] = {}
         """The lines of each chart of the page, as they are on the screen."""
         self._shown_grid: Grid | None = None
         self._mouse = WallMouse(self)
@@ -173,7 +173,7 @@ class ChartWall(StyleCache, can_focus=True):
         if regions:
             self.refresh(*regions)
 
-    def _lines_of(self, spec: ChartSpec, index: int, page_grid: Grid) -> list[list[Run]]:
+    def _lines_of(self, spec: ChartSpec, index: int, page_grid: Grid) -> list[list[TextSpan]]:
         span = self.span
         step, view = self.cursor, self.data.view
         marking = Marking(
@@ -206,7 +206,7 @@ class ChartWall(StyleCache, can_focus=True):
             row, line = divmod(y, page_grid.height)
             charts = list(self._shown.values())[row * page_grid.columns : (row + 1) * page_grid.columns]
             for lines in charts if row < page_grid.rows else ():
-                segments += [Segment(run.text, self._style_of(run.role)) for run in lines[line]]
+                segments += [Segment(span.text, self._style_of(span.role)) for span in lines[line]]
         strip = Strip(segments).adjust_cell_length(self.size.width, self.base_style)
         self._strips[y] = strip
         return strip

@@ -56,8 +56,8 @@ class Curve(NamedTuple):
     """The name at the line's end; empty for none."""
 
 
-class Run(NamedTuple):
-    """Neighbouring cells of one line that have the same role."""
+class TextSpan(NamedTuple):
+    """Text in neighbouring cells of one line, drawn in one role."""
 
     text: str
     role: int

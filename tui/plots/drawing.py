@@ -11,19 +11,19 @@ from rich.cells import cell_len, set_cell_size
 
 from looptop.engine.journal.step_axis import Unit
 from looptop.tui.plots.chart_data import MARK_SIGNS, AxisMark, ChartData, Level
-from looptop.tui.plots.curves import AXIS, FAINT, LEVEL, ROUNDING_NOISE, Curve, Run, drawable
-from looptop.tui.plots.raster import LEVEL_PATTERN, PATTERNS, PLAIN, Raster, runs
+from looptop.tui.plots.curves import AXIS, FAINT, LEVEL, ROUNDING_NOISE, Curve, TextSpan, drawable
+from looptop.tui.plots.raster import LEVEL_PATTERN, PATTERNS, PLAIN, Raster, text_spans
 from looptop.tui.plots.scales import LABEL_WIDTH, axis_ticks, end_label, end_labels, limits_and_ticks, tick_labels
 from looptop.tui.plots.view import Span
 
 AXIS_MIN_HEIGHT = 7
-"""From this height in lines on, a chart has a horizontal axis, of two lines."""
+"""Minimum height of a chart, in lines, for a horizontal axis, which takes two of them."""
 TICKS_MIN_HEIGHT = 4
-"""From this height of the curves on, the axis of values has round numbers, not only those of its ends."""
+"""Minimum height of the curves, in lines, for round numbers on the axis of values, not only those of its ends."""
 LINES_PER_TICK = 2
 CELLS_PER_TICK = 10
 NAMES_MIN_WIDTH = 56
-"""From this width in cells on, curves have their names at their ends."""
+"""Minimum width of a chart, in cells, for the curves' names at their ends."""
 MOST_OF_A_NAME = 12
 CELLS_PER_POINT = 2
 """Points are marked one by one if each has at least this many cells."""
@@ -39,14 +39,14 @@ class PlotArea(NamedTuple):
     unit: Unit = "step"
     log: bool = False
     colourless: bool = False
-    """Whether lines are told apart by dashes and signs, since the terminal has no colours."""
+    """Whether lines are told apart by dashes and markers, since the terminal has no colours."""
     axis_name: str = "step"
 
 
 class Drawing(NamedTuple):
     """A chart as lines of text, and where its curves are in it."""
 
-    lines: list[list[Run]]
+    lines: list[list[TextSpan]]
     left: int
     """The cells before the curves."""
     width: int
@@ -110,7 +110,7 @@ def draw(chart: ChartData, area: PlotArea) -> Drawing | None:
     if names:
         lines = _with_names(lines, chart.curves, ends, area.width - left - width - 1)
     else:
-        lines = [[*line, Run(" ", 0)] for line in lines]
+        lines = [[*line, TextSpan(" ", 0)] for line in lines]
     if has_axis:
         lines += _horizontal_axis(chart.marks, area, left, width)
     return Drawing(lines, left, width, height)
@@ -196,10 +196,10 @@ def _draw_points(raster: Raster, curve: Curve, scale_of_values: _Scale, area: Pl
     points = list(_points(curve, area)) if curve.dots else []
     if CELLS_PER_POINT * len(points) > raster.width:
         return
-    sign = (PATTERNS.get(curve.role, PLAIN) if area.colourless else PLAIN).point
+    marker = (PATTERNS.get(curve.role, PLAIN) if area.colourless else PLAIN).point_marker
     for x, value in points:
         column = round((x - area.span.first) / area.span.width * (2 * raster.width - 1))
-        raster.point((column, scale_of_values.dot(value, 4 * raster.height)), curve.role, sign)
+        raster.point((column, scale_of_values.dot(value, 4 * raster.height)), curve.role, marker)
 
 
 def _thinned(column: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -311,17 +311,17 @@ def _plain_scale(low: float, high: float, height: int, log: bool) -> _Scale:
 
 
 def _with_values_axis(
-    lines: Sequence[list[Run]], scale_of_values: _Scale, left: int, has_axis: bool
-) -> list[list[Run]]:
+    lines: Sequence[list[TextSpan]], scale_of_values: _Scale, left: int, has_axis: bool
+) -> list[list[TextSpan]]:
     out = []
     for row, line in enumerate(lines):
         label = scale_of_values.ticks.get(row, "")
         side = ("┤" if label else "│") if has_axis else "▏"
-        out.append([Run(f"{label:>{left - 1}}{side}", AXIS), *line])
+        out.append([TextSpan(f"{label:>{left - 1}}{side}", AXIS), *line])
     return out
 
 
-def _horizontal_axis(marks: Sequence[AxisMark], area: PlotArea, left: int, width: int) -> list[list[Run]]:
+def _horizontal_axis(marks: Sequence[AxisMark], area: PlotArea, left: int, width: int) -> list[list[TextSpan]]:
     """The line with ticks and marks, and the line with their labels."""
     axis, below = ["─"] * width, [" "] * (area.width)
     free_from = left - 2
@@ -344,8 +344,8 @@ def _horizontal_axis(marks: Sequence[AxisMark], area: PlotArea, left: int, width
         below[1 : len(name) + 1] = name
     rest = area.width - left - width
     return [
-        runs([*" " * (left - 1), "└", *axis, *" " * rest], [AXIS] * area.width),
-        runs(below[: area.width], [AXIS] * area.width),
+        text_spans([*" " * (left - 1), "└", *axis, *" " * rest], [AXIS] * area.width),
+        text_spans(below[: area.width], [AXIS] * area.width),
     ]
 
 
@@ -359,18 +359,18 @@ def _names(curves: Sequence[Curve], area: PlotArea) -> list[str]:
 
 
 def _with_names(
-    lines: Sequence[list[Run]], curves: Sequence[Curve], ends: Sequence[int | None], room: int
-) -> list[list[Run]]:
+    lines: Sequence[list[TextSpan]], curves: Sequence[Curve], ends: Sequence[int | None], room: int
+) -> list[list[TextSpan]]:
     """The lines with the name of each curve beside its end, or as near as another name lets it be."""
-    written: dict[int, Run] = {}
+    written: dict[int, TextSpan] = {}
     for curve, end in zip(reversed(curves), reversed(ends), strict=True):
         name = _short(curve.name)
-        if end is None or not name or any(run.text.strip() == name for run in written.values()):
+        if end is None or not name or any(span.text.strip() == name for span in written.values()):
             continue
         rows = sorted(set(range(len(lines))) - set(written), key=lambda row: abs(row - end))
         if rows:
-            written[rows[0]] = Run(set_cell_size(f" {name}", room + 1), curve.role)
-    return [[*line, written.get(row, Run(" " * (room + 1), 0))] for row, line in enumerate(lines)]
+            written[rows[0]] = TextSpan(set_cell_size(f" {name}", room + 1), curve.role)
+    return [[*line, written.get(row, TextSpan(" " * (room + 1), 0))] for row, line in enumerate(lines)]
 
 
 def _short(name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from looptop.tui.plots.curves import FAINT, FIFTH, FIRST, FOURTH, LEVEL, SECOND, SIXTH, THIRD, Run
+from looptop.tui.plots.curves import FAINT, FIFTH, FIRST, FOURTH, LEVEL, SECOND, SIXTH, THIRD, TextSpan
 
 _BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """The bit of each dot in a Braille character, by column and row."""
@@ -26,12 +26,12 @@ _BEHIND = (FAINT, LEVEL)
 
 
 class Pattern(NamedTuple):
-    """How a line is told from others without colour: its dashes, and its signs in a legend and at its points."""
+    """How a line is told from others without colour: its dashes, and its markers in a legend and at its points."""
 
     dashes: str
     """Its dots along the line: `#` is drawn, a space is not."""
-    sign: str
-    point: str
+    marker: str
+    point_marker: str
 
 
 PLAIN = Pattern("#", "━", "•")
@@ -87,9 +87,9 @@ class Raster:
             bits[column] |= mask
             roles[column] = role
 
-    def point(self, dot: tuple[int, int], role: int, sign: str) -> None:
-        """Marks a point with a sign."""
-        self.letter(dot[0] // 2, dot[1] // 4, sign, role)
+    def point(self, dot: tuple[int, int], role: int, marker: str) -> None:
+        """Marks a point."""
+        self.letter(dot[0] // 2, dot[1] // 4, marker, role)
 
     def letter(self, column: int, row: int, letter: str, role: int) -> None:
         """Writes a letter into a cell, over whatever is in it."""
@@ -106,7 +106,7 @@ class Raster:
             for column in columns
         )
 
-    def rows(self) -> list[list[Run]]:
+    def rows(self) -> list[list[TextSpan]]:
         """The lines, from the top."""
         lines = []
         for row in range(self.height):
@@ -151,25 +151,25 @@ def _between(begin: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, in
     return [(x0 + round((x1 - x0) * at / count), y0 + round((y1 - y0) * at / count)) for at in range(1, count + 1)]
 
 
-def _merged(letters: Sequence[str], roles: Sequence[int]) -> list[Run]:
-    """A line, cut where the role changes; blanks belong to what is before them, so that there are few runs."""
-    out: list[Run] = []
+def _merged(letters: Sequence[str], roles: Sequence[int]) -> list[TextSpan]:
+    """A line, cut where the role changes; blanks belong to what is before them, so that there are few spans."""
+    out: list[TextSpan] = []
     begin, role = 0, 0
     for at, letter in enumerate(letters):
         if letter != " " and roles[at] != role:
             if at > begin and role:
-                out.append(Run("".join(letters[begin:at]), role))
+                out.append(TextSpan("".join(letters[begin:at]), role))
                 begin = at
             role = roles[at]
-    return [*out, Run("".join(letters[begin:]), role)]
+    return [*out, TextSpan("".join(letters[begin:]), role)]
 
 
-def runs(letters: Sequence[str], roles: Sequence[int]) -> list[Run]:
+def text_spans(letters: Sequence[str], roles: Sequence[int]) -> list[TextSpan]:
     """A line, cut where the role changes."""
-    out: list[Run] = []
+    out: list[TextSpan] = []
     begin = 0
     for at in range(1, len(letters) + 1):
         if at == len(letters) or roles[at] != roles[begin]:
-            out.append(Run("".join(letters[begin:at]), roles[begin]))
+            out.append(TextSpan("".join(letters[begin:at]), roles[begin]))
             begin = at
     return out

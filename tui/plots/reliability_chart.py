@@ -53,22 +53,22 @@ def reliability_drawing(bins: Sequence[ReliabilityBin], chosen: int, width: int,
     raster = Raster(across, up)
     for column in range(0, 2 * across, 2):
         raster.line([(column, _dot(column / (2 * across - 1), up))], FAINT)
-    signs = []
+    markers = []
     for index, one in enumerate(bins):
         if one.accuracy is None or one.confidence is None:
             continue
         column = round(one.confidence * (2 * across - 1))
         if one.accuracy.low is not None and one.accuracy.high is not None:
             raster.line([(column, _dot(end, up)) for end in (one.accuracy.high, one.accuracy.low)], SECOND)
-        role, sign = (CHOSEN, "◆") if index == chosen else (FIRST, "●")
-        signs.append(((column, _dot(one.accuracy.value, up)), role, sign))
-    for dot, role, sign in signs:  # Over all intervals, also those of other bins.
-        raster.point(dot, role, sign)
+        role, marker = (CHOSEN, "◆") if index == chosen else (FIRST, "●")
+        markers.append(((column, _dot(one.accuracy.value, up)), role, marker))
+    for dot, role, marker in markers:  # Over all intervals, also those of other bins.
+        raster.point(dot, role, marker)
     labels = {_dot(tick, up) // 4: f"{100 * tick:3.0f} %" for tick in TICKS}
     lines = []
-    for row, runs in enumerate(raster.rows()):
+    for row, spans in enumerate(raster.rows()):
         axis = f"{labels.get(row, ''):>{LABEL_WIDTH - 1}} {'┤' if row in labels else '│'}"
-        lines.append(Content.assemble((axis, "$text-muted"), *((text, STYLES.get(role, "")) for text, role in runs)))
+        lines.append(Content.assemble((axis, "$text-muted"), *((text, STYLES.get(role, "")) for text, role in spans)))
     lines += [_ruler(across), _counts(bins, chosen, across), _caption(across)]
     return Content("\n").join(lines)
 

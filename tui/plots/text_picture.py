@@ -43,11 +43,11 @@ def text_picture(title: str, chart: ChartData, span: Span, unit: Unit, *, log: b
     head = [f"{visible(title)}, by {unit_words}{', logarithmic' if log else ''}"]
     if chart.smoothed:
         head[0] += f", smoothed {chart.smoothed:g}"
-    signs = {curve.role: PATTERNS.get(curve.role, PLAIN) for curve, _ in curves}
+    patterns = {curve.role: PATTERNS.get(curve.role, PLAIN) for curve, _ in curves}
     head += [
-        f"  {signs[entry.role].point if entry.dots else signs[entry.role].sign} {visible(entry.label or title)}"
+        f"  {pattern.point_marker if entry.dots else pattern.marker} {visible(entry.label or title)}"
         for entry in chart.entries
-        if entry.role in signs
+        if (pattern := patterns.get(entry.role))
     ]
     if limits is None:
         return "\n".join([*head, "  (no values)", ""])
@@ -80,7 +80,7 @@ def text_picture(title: str, chart: ChartData, span: Span, unit: Unit, *, log: b
             is_main = curve.role == FIRST and not curve.dots
             for piece in pieces:
                 xs, values = [x for x, _ in piece], [value for _, value in piece]
-                marker = "braille" if is_main else signs[curve.role].point
+                marker = "braille" if is_main else patterns[curve.role].point_marker
                 figure.draw(figure.signal(xs, values, marker=plotext.marker(marker)).lines(is_main))
         drawn = plotext.uncolorize(figure.build().string())
     lines = [line.rstrip() for line in drawn.split("\n")]
