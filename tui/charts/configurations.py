@@ -32,7 +32,7 @@ class Configurations(Overlay[None]):
         super().__init__()
         self._names = [name for name, _ in runs]
         self._lines = side_by_side([settings for _, settings in runs])
-        self._all = len(runs) == 1
+        self._shows_all = len(runs) == 1
 
     def compose(self) -> Iterable[Widget]:
         """One text, which can be scrolled."""
@@ -52,7 +52,7 @@ class Configurations(Overlay[None]):
 
     def action_all(self) -> None:
         """Shows all settings, or only those that differ."""
-        self._all = not self._all
+        self._shows_all = not self._shows_all
         self._show()
 
     def _show(self) -> None:
@@ -63,23 +63,24 @@ class Configurations(Overlay[None]):
         if not room or not self._lines:
             text.update(Content.styled("there is no configuration", "$text-muted"))
             return
-        keys = min(max(len(key) for key, _ in self._lines), max(16, room // 3))
-        width = max(8, min(WIDEST_VALUE, (room - keys - 2) // len(self._names) - 1))
-        lines = [_line("", self._names, keys, width, "bold")]
-        lines += [_line(key, values, keys, width, "$text-warning bold", "≠ ") for key, values in differ]
+        key_width = min(max(len(key) for key, _ in self._lines), max(16, room // 3))
+        width = max(8, min(WIDEST_VALUE, (room - key_width - 2) // len(self._names) - 1))
+        lines = [_line("", self._names, key_width, width, "bold")]
+        lines += [_line(key, values, key_width, width, "$text-warning bold", "≠ ") for key, values in differ]
         if not differ and len(self._names) > 1:
             lines.append(Content.styled("  no setting differs", "$text-muted"))
-        if self._all:
-            lines += [_line(key, values, keys, width, "") for key, values in same]
+        if self._shows_all:
+            lines += [_line(key, values, key_width, width, "") for key, values in same]
         elif same:
-            words = f"  the same in all: {counted(len(same), 'setting')}; a shows them"
+            are, them = ("is", "it") if len(same) == 1 else ("are", "them")
+            words = f"  {counted(len(same), 'setting')} {are} the same in all runs; a shows {them}"
             lines += [Content(""), Content.styled(words, "$text-muted")]
         text.update(Content("\n").join(lines))
 
 
-def _line(key: str, values: Sequence[str | None], keys: int, width: int, style: str, mark: str = "  ") -> Content:
+def _line(key: str, values: Sequence[str | None], key_width: int, width: int, style: str, mark: str = "  ") -> Content:
     return Content.assemble(
         (mark, "$text-warning bold"),
-        cell(key, keys, "$text-muted"),
+        cell(key, key_width, "$text-muted"),
         *(Content(" ") + cell("-" if value is None else value, width, style) for value in values),
     )
