@@ -31,7 +31,7 @@ THEMES = ("dark", "light")
 SEEN = {
     "ask": ("what shape is in the", "circle", "confidence"),
     "attention": ("class token gives", "cannot show what the answer depends on"),
-    "occlusion": ("occlusion of", "raw probability", "bright ones matter most"),
+    "occlusion": ("occlusion of", "raw probability", "Bright squares matter most"),
     "gallery": ("easy-VQA test images", "yellow rectangle", "✗", "of 1,000", "questions answered right"),
     "train": ("vqa-1", "Loss", "Accuracy", "Sample answers"),
     "train-no-color": ("Loss", "◦ validation"),
@@ -75,7 +75,7 @@ def take_ask() -> None:
     """Takes the Ask screen, and two views of what the model makes of an image."""
     asyncio.run(take("ask", ask))
     asyncio.run(take("attention", view(2, "class token gives"), MIDDLE))
-    asyncio.run(take("occlusion", view(3, "bright ones matter most"), MIDDLE))
+    asyncio.run(take("occlusion", view(3, "Bright squares matter most"), MIDDLE))
 
 
 def take_evaluation() -> None:

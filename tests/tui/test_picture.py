@@ -19,7 +19,7 @@ from looptop.engine.vqa.views.records import (
     Rescaled,
     Resized,
 )
-from looptop.tui.ask.picture import words
+from looptop.tui.ask.picture import captions
 from looptop.tui.ask.picture.drawing import scaled, shaded, side_by_side
 from looptop.tui.widgets.picture import Picture
 from tests.factories.apps import make_app
@@ -166,23 +166,23 @@ def test_the_preparation_in_words() -> None:
         Rescaled(1 / 255),
         Normalised(mean, [0.25] * 3),
     ]
-    assert words.preparation(steps, (640, 480), (128, 128)) == (
+    assert captions.preparation(steps, (640, 480), (128, 128)) == (
         "Left, the file; right, the model's input: resized from 640x480 to 298x224 (bicubic), cropped to"
         " the middle"
         " 224x224, padded to 256x256, changed from 256x256 to 128x128 by OwnProcessor itself, values from 0 to 255"
         " scaled to 0 to 1, normalised with mean 0.481, 0.458, 0.408 and standard deviation 0.25."
     )
-    assert words.preparation([], (9, 9), (9, 9)) == ("Left, the file; right, the model's input: size kept at 9x9.")
+    assert captions.preparation([], (9, 9), (9, 9)) == ("Left, the file; right, the model's input: size kept at 9x9.")
 
 
 def test_the_time_that_is_left_is_said_once_it_can_be_known() -> None:
-    assert words.occlusion_progress(0, 196, 3.0).endswith("0 of 196, for 3 s")
-    assert words.occlusion_progress(49, 196, 10.0).endswith("49 of 196, for 10 s, about 30 s left")
+    assert captions.occlusion_progress(0, 196, 3.0).endswith("0 of 196, for 3 s")
+    assert captions.occlusion_progress(49, 196, 10.0).endswith("49 of 196, for 10 s, about 30 s left")
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.0, "0.0 %"), (0.25, "25.0 %"), (1.0, "100.0 %"), (0.00012, "0.0120 %")])
 def test_shares(value: float, text: str) -> None:
-    assert words.share(value) == text
+    assert captions.percent_text(value) == text
 
 
 # Drawing ------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Asked(NamedTuple):
-    """A question that waits for its answer."""
+    """A question to one model."""
 
     path: Path
     question: str
@@ -26,7 +26,7 @@ class Asked(NamedTuple):
 
 
 class AnswerListener(Protocol):
-    """What is told of replies: the screen."""
+    """Receives replies; the screen implements it."""
 
     @property
     def is_mounted(self) -> bool:
@@ -35,7 +35,7 @@ class AnswerListener(Protocol):
 
     @property
     def is_attached(self) -> bool:
-        """Whether it is part of the app still."""
+        """Whether it is still part of the app."""
         ...
 
     def take_answer(self, asked: Asked, answer: Answer) -> None:
@@ -45,20 +45,23 @@ class AnswerListener(Protocol):
         """A question has no answer, or the process ended; the model's name is empty if all models are meant."""
 
     def show_model_status(self) -> None:
-        """The status changed."""
+        """The status text may have changed."""
 
 
 class Asking:
-    """Asks one model, or several at once, and knows what they are doing.
+    """Asks one model, or several at once, and tracks their state.
 
     Args:
-        listener: Is told of answers.
-        status: Is told what the process does.
+        listener: Receives replies.
+        model_status: The state of the answering process; kept up to date here.
         make_process: Makes the answering process; the engine's own by default.
     """
 
     def __init__(
-        self, listener: AnswerListener, status: ModelStatus, make_process: Callable[[], AnswerHelper] | None = None
+        self,
+        listener: AnswerListener,
+        model_status: ModelStatus,
+        make_process: Callable[[], AnswerHelper] | None = None,
     ) -> None:
         self.models: tuple[str, ...] = ("bundled",)
         """The models that are asked."""
@@ -67,7 +70,7 @@ class Asking:
         self._pending: dict[int, Asked] = {}
         self._loading: dict[int, str] = {}
         """The models that are being loaded, by the request's id."""
-        self._status = status
+        self._model_status = model_status
         self.views = PictureViews(self.model, self._request_view)
         """What is shown of the chosen image."""
         self.many = ManyQuestions(self._client.ask_batch, listener.show_model_status)
@@ -84,23 +87,23 @@ class Asking:
             self._load(model)
 
     def _load(self, model: str) -> None:
-        def send() -> None:
+        def request_model() -> None:
             self._loading[self._client.ask(model)] = model
 
-        self._send(send, model)
+        self._send(request_model, model)
 
     def use(self, models: Sequence[str]) -> None:
         """Asks these models from now on."""
         self.models = tuple(models)
-        self._status.change(ModelState.LOADING, f"loading {self.model}")
+        self._model_status.change(ModelState.LOADING, f"loading {self.model}")
         self.views.use(self.model)
         self.load()
 
     def ask(self, path: Path, question: str) -> bool:
-        """Asks each model a question, unless it waits for its answer already, as when enter is held.
+        """Asks each model a question, unless the same question is already pending (for example, Enter held down).
 
         Returns:
-            Whether it was sent.
+            Whether it was sent to any model.
         """
         sent = [self._ask(Asked(path, question, model)) for model in self.models]
         return any(sent)
@@ -109,10 +112,10 @@ class Asking:
         if asked in self._pending.values():
             return False
 
-        def send() -> None:
+        def request_answer() -> None:
             self._pending[self._client.ask(asked.model, str(asked.path), asked.question)] = asked
 
-        return self._send(send, asked.model)
+        return self._send(request_answer, asked.model)
 
     def close(self) -> None:
         """Ends the answering process."""
@@ -121,38 +124,37 @@ class Asking:
     @property
     def is_loading(self) -> bool:
         """Whether the model is being started or loaded."""
-        return self._status.is_loading
+        return self._model_status.is_loading
 
     @property
-    def is_busy(self) -> bool:
-        """Whether the status changes by itself."""
+    def has_changing_status(self) -> bool:
+        """Whether the status text changes with time: it shows seconds or progress."""
         return self.is_loading or bool(self.many.status)
 
     @property
-    def waits_for(self) -> str:
-        """The last question that waits for its answer; empty if none does."""
+    def pending_question(self) -> str:
+        """The last question without an answer yet; empty if there is none."""
         return next((asked.question for asked in reversed(self._pending.values())), "")
 
     @property
-    def awaited(self) -> list[str]:
-        """The models that have not answered that question yet."""
-        return [asked.model for asked in self._pending.values() if asked.question == self.waits_for]
+    def pending_models(self) -> list[str]:
+        """The models that have not answered `pending_question` yet."""
+        return [asked.model for asked in self._pending.values() if asked.question == self.pending_question]
 
     @property
-    def status(self) -> str:
+    def status_text(self) -> str:
         """What the models are doing, in words."""
-        status = self._status.text(len(self._pending))
-        return " · ".join(filter(None, [status, self.many.status]))
+        return " · ".join(filter(None, [self._model_status.text(len(self._pending)), self.many.status]))
 
     def _request_view(self, wanted: Wanted) -> int:
         path, question = wanted.subject.path, wanted.subject.question
         return self._client.view(wanted.subject.model, str(path), question, wanted.kind)
 
-    def _send(self, send: Callable[[], object], model: str) -> bool:
+    def _send(self, request: Callable[[], object], model: str) -> bool:
         try:
-            send()
+            request()
         except LooptopError as error:
-            self._status.change(ModelState.FAILED)
+            self._model_status.change(ModelState.FAILED)
             self._listener.take_error(str(error), model)
             return False
         finally:
@@ -163,19 +165,19 @@ class Asking:
         if not self._listener.is_mounted or not self._listener.is_attached:  # not drawn yet, or the app quits
             return
         if reply.status and (reply.id == 0 or (reply.answer is None and reply.error is None)):
-            self._status.take(reply.status)
+            self._model_status.take(reply.status)
         is_other = self.views.take(reply) or self.many.take(reply)
         asked = self._pending.pop(reply.id, None)
         loaded = self._loading.pop(reply.id, "") if reply.done else ""
         if reply.answer is not None and asked is not None:
-            self._status.change(ModelState.READY)
+            self._model_status.change(ModelState.READY)
             self._listener.take_answer(asked, reply.answer)
         elif reply.error is not None:
             if reply.status == "ended":
-                self._status.change(ModelState.ENDED)
-            elif reply.id and self._status.state is not ModelState.READY:
+                self._model_status.change(ModelState.ENDED)
+            elif reply.id and self._model_status.state is not ModelState.READY:
                 # The model was being loaded, which has failed.
-                self._status.change(ModelState.FAILED)
+                self._model_status.change(ModelState.FAILED)
             if not is_other:
                 self._listener.take_error(reply.error, loaded if asked is None else asked.model)
         elif asked is not None:  # Not the last reply: the question waits for the model.

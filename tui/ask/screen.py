@@ -196,12 +196,12 @@ class AskScreen(MainScreen):
 
     def _show_waiting(self) -> None:
         asking = self._asking
-        self.query_one(Answers).wait(asking.waits_for, asking.status, asking.awaited)
+        self.query_one(Answers).wait(asking.pending_question, asking.status_text, asking.pending_models)
 
     def _count_seconds(self) -> None:
-        if self._asking.is_busy and self.is_selected:
+        if self._asking.has_changing_status and self.is_selected:
             self.show_model_status()
-            if self._asking.is_loading and self._asking.waits_for:
+            if self._asking.is_loading and self._asking.pending_question:
                 self._show_waiting()
 
     def take_answer(self, asked: Asked, answer: Answer) -> None:
@@ -211,7 +211,7 @@ class AskScreen(MainScreen):
         self.query_one(History).add(entry)
         if asked.path == self.path:
             self._show_entry(entry)
-        elif not self._asking.waits_for:  # Nothing is awaited any more: the pane must not go on saying so.
+        elif not self._asking.pending_question:  # No question is pending any more: the pane must not go on saying so.
             self.query_one(Answers).suggest(self.query_one(QuestionField).suggestions)
 
     def take_error(self, sentence: str, model: str) -> None:
@@ -245,7 +245,9 @@ class AskScreen(MainScreen):
     def show_model_status(self) -> None:
         """Shows the model and what it does in the top line."""
         models = self._asking.models
-        self.show_status(f"{'models' if len(models) > 1 else 'model'}: {', '.join(models)} · {self._asking.status}")
+        self.show_status(
+            f"{'models' if len(models) > 1 else 'model'}: {', '.join(models)} · {self._asking.status_text}"
+        )
 
     # Keys.
 

@@ -1,4 +1,4 @@
-"""What the views of an image show, in words."""
+"""The captions of the views of an image: sentences that say what each view shows, and its scale."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 BRIGHTNESS_STEPS = 8
 
-ENCODER_MEANING = (
+ENCODER_ATTENTION_MEANING = (
     "The share of its attention that the image encoder's class token gives to each patch, in the last layer. It is the"
     " same for every question, so it cannot show what the answer depends on."
 )
@@ -30,23 +30,27 @@ def preparation(steps: Sequence[PreparationStep], before: Size, after: Size) -> 
     return f"Left, the file; right, the model's input: {', '.join(words) or 'unchanged'}."
 
 
-def token_meaning(share: float) -> str:
-    """What the cross-attention of a token shows."""
+def cross_attention_meaning(image_share: float) -> str:
+    """Explains the cross-attention of one written token.
+
+    Args:
+        image_share: The share of the attention that went to the whole image.
+    """
     return (
-        f"The share of its attention that the decoder gave to each patch when it wrote this token; {share:.0%} went to"
-        " the image. It cannot show whether the answer would differ without them."
+        "The share of its attention that the decoder gave to each patch when it wrote this token;"
+        f" {image_share:.0%} went to the image. It cannot show whether the answer would differ without them."
     )
 
 
 def occlusion_meaning(probability: float) -> str:
-    """What the occlusion map of an answer shows.
+    """Explains the occlusion map of an answer.
 
     Args:
         probability: Of the answer, with nothing greyed out.
     """
     return (
-        f"The answer's raw probability ({share(probability)}) with each square greyed out in turn: bright ones matter"
-        " most. Parts that only matter together do not show."
+        f"The answer's raw probability ({percent_text(probability)}) with each square greyed out in turn. Bright"
+        " squares matter most: without them it is lowest. Parts that only matter together do not show."
     )
 
 
@@ -73,16 +77,16 @@ def legend(dark: float, bright: float, strength: float) -> Content:
         strength: How much of its brightness the darkest patch loses.
     """
     if dark == bright:
-        return safe(f"all patches {share(dark)}", "$text-muted")
-    parts: list[tuple[str, str]] = [(f"{share(dark)} ", "")]
+        return safe(f"all patches {percent_text(dark)}", "$text-muted")
+    parts: list[tuple[str, str]] = [(f"{percent_text(dark)} ", "")]
     for step in range(BRIGHTNESS_STEPS):
         light = round(255 * (1 - strength * (1 - step / (BRIGHTNESS_STEPS - 1))))
         parts.append((" ", f"on rgb({light},{light},{light})"))
-    return Content.assemble(*parts, f" {share(bright)}")
+    return Content.assemble(*parts, f" {percent_text(bright)}")
 
 
-def share(value: float) -> str:
-    """A probability or a share in percent, with figures enough to tell small ones from nothing."""
+def percent_text(value: float) -> str:
+    """A probability or a share in percent, with enough digits to tell small ones from zero."""
     percent = 100 * value
     if 0 < percent < 0.05 or 99.95 <= percent < 100:
         return f"{number(percent)} %" if percent < 1 else f"{percent:.3f} %"

@@ -17,7 +17,7 @@ from textual.content import Content
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import counted, visible, visible_answer
-from looptop.tui.ask.picture import words
+from looptop.tui.ask.picture import captions
 from looptop.tui.ask.picture.drawing import (
     DEFAULT_STRENGTH,
     STRENGTHS,
@@ -190,7 +190,7 @@ class PictureViews:
             self._change()
         elif reply.progress is not None:
             seconds = time.monotonic() - self._since
-            self._progress = words.occlusion_progress(reply.progress.done, reply.progress.total, seconds)
+            self._progress = captions.occlusion_progress(reply.progress.done, reply.progress.total, seconds)
             if time.monotonic() - self._told >= PROGRESS_SECONDS:
                 self._told = time.monotonic()
                 self._tell()
@@ -263,7 +263,7 @@ class PictureViews:
             return Drawing(title, opened)
         view = self._view
         if self._wanted is None:
-            return Drawing(title, sentence=words.NO_QUESTION)
+            return Drawing(title, sentence=captions.NO_QUESTION)
         if isinstance(view, str):
             return Drawing(title, sentence=view, is_error=True)
         if view is None:
@@ -276,23 +276,23 @@ class PictureViews:
         title, strength, image = self.name.value, STRENGTHS[self.strength], prepared_image(view.pixels)
         if isinstance(view, ImageView):
             if self.name is ViewName.PREPARED:
-                meaning = words.preparation(view.steps, view.before, view.pixels.size)
+                meaning = captions.preparation(view.steps, view.before, view.pixels.size)
                 return Drawing(title, side_by_side(opened, image, ground), meaning=meaning)
             if view.heads is None:
-                return Drawing(title, sentence=words.NO_ENCODER_ATTENTION)
+                return Drawing(title, sentence=captions.NO_ENCODER_ATTENTION)
             count = len(view.heads)
             brightness, dark, bright = scaled(view.heads[self._part - 1] if self._part else mean_grid(view.heads))
             title += f", head {self._part} of {count}" if self._part else f", mean of {counted(count, 'head')}"
-            meaning = words.ENCODER_MEANING
+            meaning = captions.ENCODER_ATTENTION_MEANING
         elif isinstance(view, TokenView):
             token = view.tokens[self._part % len(view.tokens)]
             brightness, dark, bright = scaled(token.grid)
             title += f" of “{visible(token.token.strip())}” ({self._part + 1} of {len(view.tokens)})"
-            meaning = words.token_meaning(sum(map(sum, token.grid)))
+            meaning = captions.cross_attention_meaning(sum(map(sum, token.grid)))
         else:
             brightness, bright, dark = scaled(view.grid)
             brightness = inverted(brightness)
             title += f" of “{visible_answer(view.answer)}”"
-            meaning = words.occlusion_meaning(view.probability)
-        legend = words.legend(dark, bright, strength)
+            meaning = captions.occlusion_meaning(view.probability)
+        legend = captions.legend(dark, bright, strength)
         return Drawing(title, shaded(image, brightness, strength), legend=legend, meaning=meaning)
