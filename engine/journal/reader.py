@@ -29,7 +29,7 @@ from looptop.engine.journal.records import Series as Series
 from looptop.engine.journal.records import StateChange as StateChange
 from looptop.engine.journal.schema import READ_ERRORS, open_for_reading
 from looptop.engine.journal.series import read_series, read_smoothed
-from looptop.engine.journal.step_axis import STEPS_ONLY, StepAxis, Unit, read_step_axis
+from looptop.engine.journal.step_positions import STEPS_ONLY, StepPositions, Unit, read_step_positions
 from looptop.engine.journal.writer import JournalWriter as JournalWriter
 from looptop.engine.text import visible
 
@@ -191,15 +191,15 @@ class Journal:
             smoothed = read_smoothed(read, name, steps, weight) if read else []
         return msgspec.structs.replace(series, smoothed=smoothed)
 
-    def step_axis(self, unit: Unit, name: str) -> StepAxis | None:
-        """Where the run's steps lie on an axis of this unit; None if the run does not journal it.
+    def step_positions(self, unit: Unit, name: str) -> StepPositions | None:
+        """Maps the run's steps to this unit; None if the run has recorded nothing usable for it.
 
         Args:
             unit: The unit.
-            name: A metric of many steps, whose times count.
+            name: For `time`: the metric whose row times are used; one of many steps.
         """
         with self._read() as read:
-            return read_step_axis(read, unit, name) if read else (STEPS_ONLY if unit == "step" else None)
+            return read_step_positions(read, unit, name) if read else (STEPS_ONLY if unit == "step" else None)
 
     def checkpoint_steps(self) -> list[int]:
         """The steps whose checkpoints were written, without those that a resume discarded."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 from rich.cells import cell_len
 
 from looptop.engine.journal.records import Series
-from looptop.engine.journal.step_axis import StepAxis
+from looptop.engine.journal.step_positions import StepPositions
 from looptop.tui.charts.reader import ordered_metrics
 from looptop.tui.plots.chart_data import AxisMark, ChartData, Entry, Level, WallData
 from looptop.tui.plots.chart_lines import ChartLines, Marking, changed_cells
@@ -288,7 +288,7 @@ def test_a_window_never_leaves_the_data(whole: Span, one: float, other: float, s
 
 def test_a_window_keeps_its_steps_when_the_unit_changes() -> None:
     by_step = WallData(whole=Span(0, 100))
-    by_time = WallData(whole=Span(0, 250), axis=StepAxis([0, 50, 100], [0.0, 50.0, 250.0]))
+    by_time = WallData(whole=Span(0, 250), step_positions=StepPositions([0, 50, 100], [0.0, 50.0, 250.0]))
     window = by_step.window(Span(25, 75))
     assert window == Span(25, 75) and by_time.span(window) == Span(25, 150)
     assert by_time.window(by_time.span(window)) == window
@@ -353,11 +353,11 @@ def test_runs_that_are_laid_over_have_one_colour_each_and_the_one_in_front_is_on
 
 
 def test_runs_are_laid_over_each_other_by_epoch() -> None:
-    slow, fast = StepAxis([0, 100], [0.0, 1.0]), StepAxis([0, 50], [0.0, 1.0])
+    slow, fast = StepPositions([0, 100], [0.0, 1.0]), StepPositions([0, 50], [0.0, 1.0])
     loss = series([2.0, 1.0])
     runs = [
-        RunCurves("vqa-1", {"loss": loss}, axis=slow, last=100),
-        RunCurves("vqa-2", {"loss": loss}, axis=fast, last=100),
+        RunCurves("vqa-1", {"loss": loss}, step_positions=slow, last=100),
+        RunCurves("vqa-2", {"loss": loss}, step_positions=fast, last=100),
     ]
     data = compose_wall([LOSS], runs, View(unit="epoch"))
     assert data.whole == Span(0, 2.0), "the second run made two epochs"

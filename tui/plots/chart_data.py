@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from looptop.engine.journal.step_axis import STEPS_ONLY, StepAxis, Unit
+from looptop.engine.journal.step_positions import STEPS_ONLY, StepPositions, Unit
 from looptop.tui.plots.curves import Curve
 from looptop.tui.plots.view import Span, View
 
@@ -85,7 +85,7 @@ class WallData:
     Attributes:
         charts: The data of each chart, by its key.
         whole: The range of all data, in positions of the horizontal axis.
-        axis: Where the steps of the screen's own run are on that axis.
+        step_positions: Where the steps of the screen's own run are on that axis.
         view: The view that the data were read for.
         units: The units that the run journals.
         steps: How many steps there are.
@@ -93,7 +93,7 @@ class WallData:
 
     charts: Mapping[str, ChartData] = field(default_factory=dict)
     whole: Span = ONE
-    axis: StepAxis = STEPS_ONLY
+    step_positions: StepPositions = STEPS_ONLY
     view: View = PLAIN_VIEW
     units: tuple[Unit, ...] = ("step",)
     steps: int = 1
@@ -102,17 +102,17 @@ class WallData:
         """The positions of a window of steps; without one, of all data."""
         if window is None:
             return self.whole
-        return Span(self.axis.position(window.first), self.axis.position(window.last))
+        return Span(self.step_positions.position(window.first), self.step_positions.position(window.last))
 
     def window(self, span: Span) -> Span | None:
         """The steps of a range of positions; None if it is everything."""
         rounding = 1e-9 * self.whole.width
         if span.first <= self.whole.first + rounding and span.last >= self.whole.last - rounding:
             return None
-        return Span(self.axis.step(span.first), self.axis.step(span.last))
+        return Span(self.step_positions.step(span.first), self.step_positions.step(span.last))
 
     def steps_of(self, key: str, span: Span) -> list[int]:
         """The steps within a range of positions for which a chart has points."""
         chart = self.charts.get(key, NO_DATA)
         xs = {x for curve in chart.curves for x in curve.xs if span.first <= x <= span.last}
-        return sorted({round(self.axis.step(x)) for x in xs})
+        return sorted({round(self.step_positions.step(x)) for x in xs})

@@ -122,7 +122,7 @@ class ChartWall(StyleCache, can_focus=True):
     def show(self, data: WallData, cursor: int | None = None) -> None:
         """Shows these data, and puts the reading cursor on a step if one is given; redraws only cells that changed."""
         before, self.data = self.data, data
-        if (before.view, before.axis) == (data.view, data.axis):
+        if (before.view, before.step_positions) == (data.view, data.step_positions):
             # Charts of another page stay as they were read, until they are read again.
             self.data = replace(data, charts={**before.charts, **data.charts})
         if cursor is not None:
@@ -146,7 +146,7 @@ class ChartWall(StyleCache, can_focus=True):
 
     def position_text(self, step: float) -> str:
         """A step on the horizontal axis in words."""
-        return position_text(self.data.axis.position(step), self.data.view.unit, self.step_name)
+        return position_text(self.data.step_positions.position(step), self.data.view.unit, self.step_name)
 
     # Drawing.
 
@@ -177,7 +177,7 @@ class ChartWall(StyleCache, can_focus=True):
         span = self.span
         step, view = self.cursor, self.data.view
         marking = Marking(
-            position=None if step is None else self.data.axis.position(step),
+            position=None if step is None else self.data.step_positions.position(step),
             selection=self._mouse.selection(index),
             chosen=index == self.chosen,
             text="" if step is None or index != self.chosen else self.position_text(step),
@@ -288,7 +288,7 @@ class ChartWall(StyleCache, can_focus=True):
         self._choose(index)
         steps = self._steps()
         if steps:
-            wanted = self.data.axis.step(position)
+            wanted = self.data.step_positions.step(position)
             self._read(min(steps, key=lambda step: abs(step - wanted)))
 
     def _read(self, step: int | None) -> None:
@@ -302,7 +302,7 @@ class ChartWall(StyleCache, can_focus=True):
     def action_zoom(self, factor: float) -> None:
         """Shows fewer or more steps around the cursor, or else around the middle."""
         span = self.span
-        cursor = None if self.cursor is None else self.data.axis.position(self.cursor)
+        cursor = None if self.cursor is None else self.data.step_positions.position(self.cursor)
         shown = cursor is not None and span.first <= cursor <= span.last
         self.zoom_about(cursor if cursor is not None and shown else (span.first + span.last) / 2, factor)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from looptop.engine.journal.reader import Point, Series
-from looptop.engine.journal.step_axis import STEPS_ONLY, StepAxis, Unit
+from looptop.engine.journal.step_positions import STEPS_ONLY, StepPositions, Unit
 from looptop.engine.text import visible
 from looptop.tui.plots.chart_data import AxisMark, ChartData, Entry, Level, MarkKind, WallData
 from looptop.tui.plots.curves import FAINT, FIRST, ROLES, Curve, averages, envelope, numbers
@@ -27,7 +27,7 @@ class RunCurves:
         id: The run.
         series: The curve of each metric, by its name.
         points: The value of each metric at the cursor; without a cursor, the last one that is shown.
-        axis: Where its steps are on the horizontal axis; None if the run does not journal the axis's unit.
+        step_positions: Where its steps are on the horizontal axis; None if the run records nothing usable for its unit.
         first: Its first step.
         last: Its last step.
         evaluations: The steps after which it was evaluated.
@@ -42,7 +42,7 @@ class RunCurves:
     id: str
     series: Mapping[str, Series] = field(default_factory=dict)
     points: Mapping[str, Point] = field(default_factory=dict)
-    axis: StepAxis | None = STEPS_ONLY
+    step_positions: StepPositions | None = STEPS_ONLY
     first: int = 0
     last: int = 0
     evaluations: tuple[int, ...] = ()
@@ -55,11 +55,13 @@ class RunCurves:
 
     def position(self, step: float) -> float:
         """The position of a step on the horizontal axis."""
-        return step if self.axis is None else self.axis.position(step)
+        return step if self.step_positions is None else self.step_positions.position(step)
 
     def positions(self, steps: Sequence[float]) -> Sequence[float]:
         """The positions of steps on the horizontal axis."""
-        return steps if self.axis is None or not self.axis.steps else [self.axis.position(step) for step in steps]
+        if self.step_positions is None or self.step_positions == STEPS_ONLY:
+            return steps
+        return [self.step_positions.position(step) for step in steps]
 
 
 def compose_wall(
@@ -89,8 +91,8 @@ def compose_wall(
             for spec in specs
         },
         whole=_whole(runs),
-        axis=main.axis or STEPS_ONLY,
-        view=view if main.axis is not None else replace(view, unit="step"),
+        step_positions=main.step_positions or STEPS_ONLY,
+        view=view if main.step_positions is not None else replace(view, unit="step"),
         units=main.units,
         steps=max(1, main.last - main.first),
     )
@@ -98,13 +100,13 @@ def compose_wall(
 
 def _whole(runs: Sequence[RunCurves]) -> Span:
     """The range of all runs. A live one ends at a round number, so that the axis seldom changes."""
-    last = max(1, *(run.last for run in runs if run.axis == STEPS_ONLY), runs[0].last)
+    last = max(1, *(run.last for run in runs if run.step_positions == STEPS_ONLY), runs[0].last)
     main = runs[0]
     if main.live:
         last = min(round(rounded_up(last)), max(main.total, last))
     # Most runs begin at step 1: a chart that begins at 0 is easier to read.
     first = main.first if main.first > last // 10 else min(main.first, 0)
-    ends = [run.position(run.last) for run in runs[1:] if run.axis is not None]
+    ends = [run.position(run.last) for run in runs[1:] if run.step_positions is not None]
     return Span(main.position(first), max([main.position(last), *ends]))
 
 
@@ -133,7 +135,7 @@ def compose(
     # Drawn last is on top: the screen's own run, or the one in front.
     for index in sorted(range(len(runs)), key=lambda each: (each == front, -each)):
         run = runs[index]
-        if run.axis is None:
+        if run.step_positions is None:
             continue
         for line in _drawing_order(spec.lines):
             role = _role(line, index, first_role, front)
@@ -141,7 +143,7 @@ def compose(
             drawn = _line_curves(run, line, role, name, weight if role != FAINT else 0.0)
             smoothed = smoothed or len(drawn) > 1
             curves += drawn
-    if spec.spread and main.axis is not None:
+    if spec.spread and main.step_positions is not None:
         curves[:0] = _spread(main, spec, weight)
     for index, run in enumerate(runs):
         for line in spec.lines if index == 0 or len(runs) == 1 else spec.lines[:1]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
-from looptop.engine.journal.step_axis import Unit
+from looptop.engine.journal.step_positions import Unit
 from looptop.tui.plots.chart_data import MARK_SIGNS, AxisMark, ChartData, Level
 from looptop.tui.plots.curves import AXIS, FAINT, LEVEL, ROUNDING_NOISE, Curve, TextSpan, drawable
 from looptop.tui.plots.raster import LEVEL_PATTERN, PATTERNS, PLAIN, Raster, text_spans

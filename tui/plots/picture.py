@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Protocol
 
-from looptop.engine.journal.step_axis import Unit
+from looptop.engine.journal.step_positions import Unit
 from looptop.engine.text import visible
 from looptop.tui.plots.chart_data import MARK_SIGNS, ChartData
 from looptop.tui.plots.curves import FAINT, FIFTH, FIRST, FOURTH, LEVEL, SECOND, SIXTH, THIRD, drawable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from looptop.engine.journal.step_axis import Unit
+from looptop.engine.journal.step_positions import Unit
 from looptop.tui.plots.curves import ROUNDING_NOISE
 from looptop.tui.plots.view import Span
 

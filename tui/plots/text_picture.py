@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from looptop.engine.journal.step_axis import Unit
+from looptop.engine.journal.step_positions import Unit
 from looptop.engine.text import visible
 from looptop.tui.plots.chart_data import ChartData
 from looptop.tui.plots.curves import FAINT, FIRST, drawable

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from looptop.engine.journal.step_axis import Unit
+from looptop.engine.journal.step_positions import Unit
 
 SMOOTHING = (0.0, 0.6, 0.9, 0.97)
 """Weights of the exponential average, through which a key cycles; 0 is no smoothing."""

@@ -15,7 +15,7 @@ from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.exports import exports
 from looptop.engine.files.private import append_private, write_private
 from looptop.engine.journal.reader import Journal
-from looptop.engine.journal.step_axis import StepAxis
+from looptop.engine.journal.step_positions import StepPositions
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import visible
 from looptop.tui.plots.composing import RunCurves, compose_wall
@@ -117,15 +117,15 @@ def _steps(curves: RunCurves, view: View, span: Span) -> Span | None:
     """The steps of a run that are shown; None if all are."""
     if view.window is None:
         return None
-    axis = curves.axis
-    return span if axis is None else Span(axis.step(span.first), axis.step(span.last))
+    positions = curves.step_positions
+    return span if positions is None else Span(positions.step(span.first), positions.step(span.last))
 
 
 def _rows(
     run: RunFolder, metrics: Sequence[str], smoothed: Sequence[str], weight: float, shown: Span | None
 ) -> Iterator[list[object]]:
     journal = Journal(run.db)
-    epochs, seconds = journal.step_axis("epoch", ""), journal.step_axis("time", metrics[0])
+    epochs, seconds = journal.step_positions("epoch", ""), journal.step_positions("time", metrics[0])
     points = [_points(journal, metric, index, weight) for index, metric in enumerate(metrics)]
     for step, group in groupby(heapq.merge(*points, key=lambda point: point[0]), key=lambda point: point[0]):
         if shown is not None and not shown.first <= step <= shown.last:
@@ -142,8 +142,8 @@ def _rows(
         ]
 
 
-def _position(axis: StepAxis | None, step: int, digits: int) -> object:
-    return "" if axis is None else round(axis.position(step), digits)
+def _position(positions: StepPositions | None, step: int, digits: int) -> object:
+    return "" if positions is None else round(positions.position(step), digits)
 
 
 def _points(journal: Journal, metric: str, index: int, weight: float) -> Iterator[Point]:

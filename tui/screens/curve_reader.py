@@ -13,7 +13,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.journal.decode import result_step
 from looptop.engine.journal.reader import Journal, Outline, Point, Series, total_steps
 from looptop.engine.journal.records import RunState
-from looptop.engine.journal.step_axis import STEPS_ONLY, StepAxis, Unit
+from looptop.engine.journal.step_positions import STEPS_ONLY, StepPositions, Unit
 from looptop.engine.runs.alerts import QUESTION_ONLY
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.plots.chart_data import Level
@@ -71,7 +71,7 @@ class CurveReader:
         self._series: dict[str, _KeptSeries] = {}
         self._kept_by_view: dict[object, dict[str, _KeptSeries]] = {}
         """What was read for the last views (`_view_key`), the newest last."""
-        self._axes: dict[Unit, tuple[object, StepAxis | None]] = {}
+        self._step_positions: dict[Unit, tuple[object, StepPositions | None]] = {}
         self._first_step = 0
         self._evaluations: tuple[Point | None, tuple[int, ...]] = (None, ())
         self._levels: dict[str, tuple[Level, ...]] | None = None
@@ -93,10 +93,11 @@ class CurveReader:
         latest = outline.latest
         running = outline.state is RunState.RUNNING
         now = time.monotonic()
-        axis = self._axis_of(latest, request.view.unit, running and now - self._read_at < READ_INTERVAL_SECONDS)
-        window = request.view.window if shown_span is None else _to_steps(axis, shown_span)
+        is_recent = running and now - self._read_at < READ_INTERVAL_SECONDS
+        step_positions = self._step_positions_of(latest, request.view.unit, is_recent)
+        window = request.view.window if shown_span is None else _to_steps(step_positions, shown_span)
         view_key = (request.columns, window)
-        too_early = running and view_key == self._view_key and now - self._read_at < READ_INTERVAL_SECONDS
+        too_early = is_recent and view_key == self._view_key
         if not too_early:
             self._read_at = now
         if view_key != self._view_key:
@@ -115,7 +116,7 @@ class CurveReader:
             id=self.run.id,
             series=series,
             points=self._points(latest, request.names, cursor, window),
-            axis=axis,
+            step_positions=step_positions,
             first=self._first_step,
             last=max((point.step for point in latest.values()), default=0),
             evaluations=evaluations,
@@ -158,14 +159,14 @@ class CurveReader:
         before, after = self._journal.last_until(name, first - 1), next(iter(self._journal.values(name, last, 1)), None)
         return _join_series([_point_series(before), series, _point_series(after)])
 
-    def _axis_of(self, latest: Mapping[str, Point], unit: Unit, too_early: bool) -> StepAxis | None:
+    def _step_positions_of(self, latest: Mapping[str, Point], unit: Unit, too_early: bool) -> StepPositions | None:
         if unit == "step":
             return STEPS_ONLY
         name = "loss" if "loss" in latest else max(latest, key=lambda each: latest[each].step, default="")
         made_of = (unit, name, latest.get(name))
-        known = self._axes.get(unit)
+        known = self._step_positions.get(unit)
         if known is None or (known[0] != made_of and not too_early):
-            known = self._axes[unit] = (made_of, self._journal.step_axis(unit, name))
+            known = self._step_positions[unit] = (made_of, self._journal.step_positions(unit, name))
         return known[1]
 
     def _points(
@@ -255,9 +256,10 @@ def read_overlaid(watcher: RunWatcher, reader: CurveReader, main: RunCurves, req
     try:
         _, outline = watcher.refresh()
         curves = reader.read(outline, request, watcher.settings, shown_span)
-        if cursor is None or request.view.unit == "step" or curves.axis is None:
+        if cursor is None or request.view.unit == "step" or curves.step_positions is None:
             return curves
-        own = CurveRequest(request.names, request.columns, request.view, round(curves.axis.step(main.position(cursor))))
+        own_cursor = round(curves.step_positions.step(main.position(cursor)))
+        own = CurveRequest(request.names, request.columns, request.view, own_cursor)
         return reader.read(outline, own, watcher.settings, shown_span)
     except LooptopError:
         return None
@@ -281,5 +283,5 @@ def _join_series(parts: Sequence[Series]) -> Series:
     )
 
 
-def _to_steps(axis: StepAxis | None, shown_span: Span) -> Span:
-    return shown_span if axis is None else Span(axis.step(shown_span.first), axis.step(shown_span.last))
+def _to_steps(positions: StepPositions | None, shown_span: Span) -> Span:
+    return shown_span if positions is None else Span(positions.step(shown_span.first), positions.step(shown_span.last))

@@ -1,4 +1,4 @@
-"""Where steps lie on an axis of epochs or of training time."""
+"""How steps are mapped to epochs or to seconds of training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 from looptop.engine.journal.causes import Hold
 from looptop.engine.journal.reader import Journal, JournalWriter
 from looptop.engine.journal.records import RunState
-from looptop.engine.journal.step_axis import MOST_KNOWN_STEPS, STEPS_ONLY, StepAxis
+from looptop.engine.journal.step_positions import SAMPLING_INTERVALS, STEPS_ONLY, StepPositions
 
 NOON = 1_000_000.0
 
@@ -33,10 +33,10 @@ def test_a_step_is_found_again_at_its_position(gaps: list[tuple[int, float]], sh
     for gap, width in gaps:
         steps.append(steps[-1] + gap)
         positions.append(positions[-1] + width)
-    axis = StepAxis(steps, positions)
+    mapping = StepPositions(steps, positions)
     step = share * steps[-1]
-    assert axis.step(axis.position(step)) == pytest.approx(step, abs=1e-6 * steps[-1])
-    assert axis.position(steps[-1] + 1) > positions[-1], "the axis goes on beyond the last step"
+    assert mapping.step(mapping.position(step)) == pytest.approx(step, abs=1e-6 * steps[-1])
+    assert mapping.position(steps[-1] + 1) > positions[-1], "the positions go on beyond the last step"
 
 
 def test_without_known_steps_a_step_is_its_own_position() -> None:
@@ -53,9 +53,9 @@ def test_time_counts_only_while_the_run_trains(tmp_path: Path) -> None:
         writer.metrics(3, {"loss": 1.0}, NOON + 5010)
         writer.state(RunState.FINISHED, time=NOON + 5010)
 
-    axis = journal(tmp_path, write).step_axis("time", "loss")
-    assert axis is not None
-    assert [axis.position(step) for step in (0, 1, 2, 3)] == [0.0, 10.0, 20.0, 30.0]
+    positions = journal(tmp_path, write).step_positions("time", "loss")
+    assert positions is not None
+    assert [positions.position(step) for step in (0, 1, 2, 3)] == [0.0, 10.0, 20.0, 30.0]
 
 
 def test_steps_that_were_made_again_after_a_crash_count_once(tmp_path: Path) -> None:
@@ -69,9 +69,9 @@ def test_steps_that_were_made_again_after_a_crash_count_once(tmp_path: Path) -> 
         for step in range(5, 7):
             writer.metrics(step, {"loss": 1.0}, NOON + 7000 + 10 * (step - 4))
 
-    axis = journal(tmp_path, write).step_axis("time", "loss")
-    assert axis is not None
-    assert [axis.position(step) for step in (4, 5, 6)] == [40.0, 50.0, 60.0]
+    positions = journal(tmp_path, write).step_positions("time", "loss")
+    assert positions is not None
+    assert [positions.position(step) for step in (4, 5, 6)] == [40.0, 50.0, 60.0]
 
 
 def test_a_run_without_states_begins_with_its_first_step(tmp_path: Path) -> None:
@@ -79,9 +79,9 @@ def test_a_run_without_states_begins_with_its_first_step(tmp_path: Path) -> None
         writer.metrics(10, {"loss": 1.0}, NOON)
         writer.metrics(20, {"loss": 1.0}, NOON + 60)
 
-    axis = journal(tmp_path, write).step_axis("time", "loss")
-    assert axis is not None
-    assert axis.position(20) - axis.position(10) == 60.0
+    positions = journal(tmp_path, write).step_positions("time", "loss")
+    assert positions is not None
+    assert positions.position(20) - positions.position(10) == 60.0
 
 
 def test_epochs_are_those_that_the_run_journalled(tmp_path: Path) -> None:
@@ -89,17 +89,17 @@ def test_epochs_are_those_that_the_run_journalled(tmp_path: Path) -> None:
         for step in range(1, 101):
             writer.metrics(step, {"loss": 1.0, "epoch": step / 40}, NOON)
 
-    axis = journal(tmp_path, write).step_axis("epoch", "loss")
-    assert axis is not None
-    assert axis.position(60) == 1.5 and axis.step(2.0) == 80
+    positions = journal(tmp_path, write).step_positions("epoch", "loss")
+    assert positions is not None
+    assert positions.position(60) == 1.5 and positions.step(2.0) == 80
 
 
-def test_an_axis_that_the_run_does_not_journal_is_none(tmp_path: Path) -> None:
+def test_a_unit_that_the_run_does_not_record_has_no_positions(tmp_path: Path) -> None:
     kept = journal(tmp_path, lambda writer: writer.metrics(1, {"loss": 1.0}, NOON))
-    assert kept.step_axis("epoch", "loss") is None and kept.step_axis("time", "nothing") is None
-    assert kept.step_axis("step", "loss") == STEPS_ONLY
+    assert kept.step_positions("epoch", "loss") is None and kept.step_positions("time", "nothing") is None
+    assert kept.step_positions("step", "loss") == STEPS_ONLY
     missing = Journal(tmp_path / "none.db")
-    assert missing.step_axis("step", "loss") == STEPS_ONLY and missing.step_axis("time", "loss") is None
+    assert missing.step_positions("step", "loss") == STEPS_ONLY and missing.step_positions("time", "loss") is None
 
 
 def test_of_a_long_run_few_steps_are_read(tmp_path: Path) -> None:
@@ -108,9 +108,9 @@ def test_of_a_long_run_few_steps_are_read(tmp_path: Path) -> None:
         for step in range(1, 3001):
             writer.metrics(step, {"loss": 1.0}, NOON + step / 2)
 
-    axis = journal(tmp_path, write).step_axis("time", "loss")
-    assert axis is not None and len(axis.steps) <= MOST_KNOWN_STEPS + 2
-    assert axis.position(1234) == pytest.approx(617.0)
+    positions = journal(tmp_path, write).step_positions("time", "loss")
+    assert positions is not None and len(positions.steps) <= SAMPLING_INTERVALS + 2
+    assert positions.position(1234) == pytest.approx(617.0)
 
 
 def test_checkpoints_are_those_that_were_written(tmp_path: Path) -> None:
