@@ -1,4 +1,8 @@
-"""`looptop demo`: shows the main tasks without a screen: ask, train briefly, ask again, then a little PPO."""
+"""`looptop demo`: runs the main tasks in the terminal, without opening the app.
+
+The bundled model answers questions, a new model is trained and answers the same questions, then follows a short PPO
+run.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +25,21 @@ from looptop.engine.text import visible, visible_answer
 
 EXAMPLES = """\
   looptop demo
-  looptop demo --epochs 6                  train longer, answer better
+  looptop demo --epochs 6                  train longer for better answers
 """
 
 IMAGE_COUNT = 4
 """The number of images that the questions are about."""
 
-BATCH_COUNT = 10
+PPO_BATCHES = 10
 """The number of PPO batches."""
 
-ARTICLE_SHOWN = 100
-"""Characters of an article that are printed."""
+ARTICLE_CHARACTERS = 100
+"""How many characters of the article are printed."""
 
 
 @dataclass(frozen=True)
-class Example:
+class DemoQuestion:
     """A question of easy-VQA's test split, with its correct answer."""
 
     image: Path
@@ -61,14 +65,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Arguments) -> int:
-    """Asks, trains, asks again, and runs a little PPO."""
+    """Asks, trains, asks again, and runs a short PPO run."""
     config = override(preset("tiny"), [f"num_train_epochs={arguments.epochs}", *arguments.settings])
     questions = questions_to_ask()
     say("looptop answers questions about images. These images and questions are from the test split of the easy-VQA")
     say("benchmark; the bundled model has never seen them. Its answers:")
     _ask("bundled", questions)
     say()
-    say("Now a new model is trained on the training split, from parts that have never seen an image with a question:")
+    say("Now a new model is trained on the training split, from pretrained parts, none of which")
+    say("has been trained on questions about images:")
     sys.stdout.flush()
     interrupts = Interrupts()
     with interrupts.counted():
@@ -81,9 +86,9 @@ def run(arguments: Arguments) -> int:
     say("The answers of the model just trained, to the same questions:")
     _ask(folder.id, questions)
     say()
-    tuned = _tune(interrupts)
-    if tuned.state is not RunState.FINISHED:
-        return show_outcome(tuned, as_json=False)
+    ppo = _train_summariser(interrupts)
+    if ppo.state is not RunState.FINISHED:
+        return show_outcome(ppo, as_json=False)
     say()
     took = duration(time.time() - arguments.began)
     say(f"That took {took}. The runs are kept: `looptop show {folder.id}`, or open the app with `looptop`.")
@@ -91,13 +96,13 @@ def run(arguments: Arguments) -> int:
     return EXIT_DONE
 
 
-def _tune(interrupts: Interrupts) -> Outcome:
-    """Trains a few batches of PPO, then prints them and one sample."""
+def _train_summariser(interrupts: Interrupts) -> Outcome:
+    """Trains the summariser with PPO, then prints a table of the batches and the last batch's best sample."""
     say("Now PPO trains a tiny summariser: two reward models score its summaries for grammar and for a neutral tone.")
     sys.stdout.flush()
     began = time.time()
     with interrupts.counted():
-        settings = [f"max_steps={BATCH_COUNT}", f"eval_steps={BATCH_COUNT}", "held_out=32", "reference_responses=32"]
+        settings = [f"max_steps={PPO_BATCHES}", f"eval_steps={PPO_BATCHES}", "held_out=32", "reference_responses=32"]
         folder = launch(override(preset("tiny", "ppo"), settings))
         outcome = watch(folder, began, interrupts, Progress(sys.stdout))
     journal = PpoJournal(folder.db)
@@ -108,7 +113,7 @@ def _tune(interrupts: Interrupts) -> Outcome:
             say(f"  {line}")
         sample = max(journal.samples(last), key=lambda each: each.reward or 0.0)
         say()
-        say(f"  article    {visible(sample.query)[:ARTICLE_SHOWN]} ...")
+        say(f"  article    {visible(sample.query)[:ARTICLE_CHARACTERS]} ...")
         say(f"  reference  {visible(sample.reference_response or '-')}")
         say(f"  policy     {visible(sample.response)}")
         scores = ", ".join(f"{name} {number(score)}" for name, score in sample.scores.items())
@@ -117,25 +122,25 @@ def _tune(interrupts: Interrupts) -> Outcome:
     return outcome
 
 
-def questions_to_ask() -> list[Example]:
+def questions_to_ask() -> list[DemoQuestion]:
     """Two questions about each of the test split's first images: one open question and one yes-or-no question."""
     import easy_vqa
 
     paths = easy_vqa.get_test_image_paths()
-    of_image: dict[int, list[Example]] = {}
+    by_image: dict[int, list[DemoQuestion]] = {}
     for question, truth, image in zip(*easy_vqa.get_test_questions(), strict=True):
-        of_image.setdefault(image, []).append(Example(Path(paths[image]), question, truth))
+        by_image.setdefault(image, []).append(DemoQuestion(Path(paths[image]), question, truth))
     chosen = []
-    for image in sorted(of_image)[:IMAGE_COUNT]:
-        open_questions = [each for each in of_image[image] if each.truth not in ("yes", "no")]
+    for image in sorted(by_image)[:IMAGE_COUNT]:
+        open_questions = [each for each in by_image[image] if each.truth not in ("yes", "no")]
         # Questions such as "is there not a circle?" are hard to read.
-        positive = [each for each in of_image[image] if each.truth == "yes" and " no" not in each.question]
-        yes_or_no = [each for each in of_image[image] if each.truth in ("yes", "no")]
+        positive = [each for each in by_image[image] if each.truth == "yes" and " no" not in each.question]
+        yes_or_no = [each for each in by_image[image] if each.truth in ("yes", "no")]
         chosen += [*open_questions[:1], *(positive or yes_or_no)[:1]]
     return chosen
 
 
-def _ask(model: str, questions: list[Example]) -> None:
+def _ask(model: str, questions: list[DemoQuestion]) -> None:
     """Asks a model all questions and prints its answers beside the correct ones."""
     with quiet_libraries():
         from looptop.engine.vqa.answers.answerer import Answerer

@@ -1,4 +1,4 @@
-"""The file systems that hold the home folder: their type, whether other machines share them, and their free space."""
+"""The file systems that hold the home and its runs: their type, whether other machines share them, their free space."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-# On these, SQLite's WAL mode does not work: its index is in memory that machines cannot share, and SQLite does not
-# check for it.
-_NETWORK = {
+# The types that other machines share. On these, SQLite's WAL mode does not work: it keeps its index in shared memory,
+# which only processes on one machine can share. SQLite does not detect the problem.
+_NETWORK_TYPES = {
     "9p", "acfs", "afpfs", "afs", "beegfs", "ceph", "cifs", "davfs", "fhgfs", "fuse.ceph", "fuse.davfs2",
     "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs",
     "nfs4", "ocfs2", "orangefs", "smb2", "smb3", "smbfs", "virtiofs", "webdav", "wekafs",
@@ -19,20 +19,22 @@ _NETWORK = {
 
 
 class HomeFolder(Struct, frozen=True):
-    """A folder of looptop's home, and the file system that holds it."""
+    """A folder of looptop's home, and the file system that holds it. `looptop doctor --json` prints it."""
 
     what: str
-    """`home`, `runs`, or the id of a run whose folder is elsewhere."""
+    """Which folder: `home`, `runs`, or the id of a run whose folder is a link to one elsewhere."""
     path: str
+    """As it stands in the home: a link is not resolved."""
     file_system: str
+    """The type: `ext4`, `nfs4`; or `unknown`."""
     network: bool
-    """Whether other machines share the file system."""
+    """Whether other machines share the file system; False if its type is unknown."""
     free: int
     """Free space in bytes."""
 
 
 def home_folders(home: Path) -> list[HomeFolder]:
-    """The home, the folder of its runs, and each run that is a link to a folder elsewhere."""
+    """The folders whose file systems matter: the home, its folder `runs`, and each run that is a link to elsewhere."""
     runs = home / "runs"
     folders = [_describe("home", home)]
     if runs.is_dir():
@@ -44,13 +46,14 @@ def home_folders(home: Path) -> list[HomeFolder]:
 
 
 def is_on_network(path: Path, mounts: Iterable[tuple[str, str]] | None = None) -> bool:
-    """Whether a file is on a file system that other machines share.
+    """Whether a file is on a file system that other machines share; False if the type of its file system is unknown.
 
     Args:
-        path: A file in an existing folder.
+        path: A file in an existing folder; it need not exist.
         mounts: Mount points and the types of their file systems, in the order of mounting; None asks the kernel.
     """
-    return _file_system(path.absolute().parent.resolve(), _mounts() if mounts is None else mounts).lower() in _NETWORK
+    folder = path.absolute().parent.resolve()
+    return _file_system_type(folder, _mounts() if mounts is None else mounts).lower() in _NETWORK_TYPES
 
 
 def _describe(what: str, path: Path) -> HomeFolder:
@@ -58,23 +61,25 @@ def _describe(what: str, path: Path) -> HomeFolder:
     return HomeFolder(
         what=what,
         path=str(path),
-        file_system=_file_system(real, _mounts()) or "unknown",
-        network=is_on_network(real / "run.db"),
+        file_system=_file_system_type(real, _mounts()) or "unknown",
+        network=is_on_network(real / "any file"),
         free=shutil.disk_usage(real).free,
     )
 
 
-def _file_system(folder: Path, mounts: Iterable[tuple[str, str]]) -> str:
+def _file_system_type(folder: Path, mounts: Iterable[tuple[str, str]]) -> str:
     """The type of the file system that holds a folder; empty if unknown."""
-    longest, kind = -1, ""
-    for point, type_ in mounts:
-        mount = Path(point)
-        if len(mount.parts) >= longest and folder.is_relative_to(mount):
-            longest, kind = len(mount.parts), type_
-    return kind
+    deepest, deepest_type = -1, ""
+    for mount_point, type_ in mounts:
+        mount = Path(mount_point)
+        # The deepest mount point holds the folder; of two mounts at one point, the later one hides the earlier.
+        if len(mount.parts) >= deepest and folder.is_relative_to(mount):
+            deepest, deepest_type = len(mount.parts), type_
+    return deepest_type
 
 
 def _mounts() -> list[tuple[str, str]]:
+    """Mount points and the types of their file systems, from the kernel; none if they cannot be read."""
     import psutil  # slow to import, and only writers need it
 
     try:

@@ -86,7 +86,8 @@ def set_breakpoint(folder: RunFolder, text: str, by: str, *, remove: bool = Fals
     """Sets or removes a breakpoint of a run, whether the run is live or not.
 
     Returns:
-        The control, whose reply the run will journal; None if the run is not live: the change is already written.
+        The control, whose reply the run will journal; None if the run is not live: the change has then
+            already been written.
 
     Raises:
         LooptopError: The condition cannot be parsed, or the journal cannot be written.

@@ -160,7 +160,8 @@ def record_judgement(
         by: What sent it: `cli` or `app`.
 
     Returns:
-        The control, whose reply the run will journal; None if the run is not live: the judgement is already written.
+        The control, whose reply the run will journal; None if the run is not live: the judgement has then
+            already been written.
 
     Raises:
         LooptopError: The sample does not exist, the judgement would have no effect, or the journal cannot be written.

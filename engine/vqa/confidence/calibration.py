@@ -1,7 +1,7 @@
-"""Calibrates confidences: of many answers with confidence 80 %, 80 % should be right.
+"""Calibrates confidences: of all answers given 80 % confidence, 80 % should be right.
 
 The model's probability of its answer is scaled by one temperature (Guo et al., "On Calibration of Modern Neural
-Networks", ICML 2017), in its form for two outcomes, "this answer" and "another one": the log-odds are divided by the
+Networks", ICML 2017), applied to two outcomes, "this answer" and "another one": the log-odds are divided by the
 temperature. The number of possible answers does not matter then, nor how many of them a search has listed.
 
 - An answer that is less probable than all others together keeps its probability: with two outcomes a temperature would
@@ -10,7 +10,7 @@ temperature. The number of possible answers does not matter then, nor how many o
   their confidences sum to at most 1.
 - Odds above a million to one count as a million to one: single precision cannot tell them apart.
 
-It has no tensors.
+This module uses no tensors.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-EVEN = 0.5
-"""The smallest probability that is scaled."""
+SCALED_FROM = 0.5
+"""The smallest probability that is scaled; a smaller one stays as it is."""
 
 MAX_ODDS = 1e6
 
@@ -36,7 +36,7 @@ def calibrate(probability: float, temperature: float) -> float:
         probability: The model's probability of it, from 0 to 1.
         temperature: Above 1 for a model that is too sure, below 1 for one that is not sure enough.
     """
-    if probability < EVEN:
+    if probability < SCALED_FROM:
         return probability
     return 1 / (1 + math.exp(-_log_odds(probability) / temperature))
 
@@ -50,16 +50,16 @@ def calibrate_all(probabilities: Sequence[float], temperature: float) -> list[fl
     """
     first, *others = probabilities
     sure = calibrate(first, temperature)
-    if first < EVEN:
+    if first < SCALED_FROM:
         return list(probabilities)
     rest = max(1 - first, math.fsum(others))
     return [sure, *((1 - sure) * (other / rest) if rest else 0.0 for other in others)]
 
 
 def fit_temperature(probabilities: Sequence[float], scores: Sequence[float]) -> float:
-    """The temperature with which confidences agree best with what was right: it minimises the negative log-likelihood.
+    """The temperature at which confidences match the measured accuracy best, by the negative log-likelihood.
 
-    The scores are drawn a little towards the middle, as if one more right and one more wrong answer had been seen
+    The scores are pulled slightly towards 0.5, as if one more right and one more wrong answer had been seen
     (Platt, "Probabilistic Outputs for Support Vector Machines", 1999). So a model that answered all of 100 questions
     right is sure to about 99 %, not to 100 %.
 
@@ -70,20 +70,22 @@ def fit_temperature(probabilities: Sequence[float], scores: Sequence[float]) -> 
     Returns:
         The temperature; 1 if no answer was more probable than all others together.
     """
-    pairs = [pair for pair in zip(probabilities, scores, strict=True) if pair[0] >= EVEN]
+    pairs = [pair for pair in zip(probabilities, scores, strict=True) if pair[0] >= SCALED_FROM]
     if not pairs:
         return 1.0
     right = math.fsum(score for _, score in pairs)
     wrong = len(pairs) - right
     high, low = (right + 1) / (right + 2), 1 / (wrong + 2)
-    odds = [(_log_odds(probability), low + (high - low) * score) for probability, score in pairs]
+    log_odds_and_targets = [(_log_odds(probability), low + (high - low) * score) for probability, score in pairs]
 
     def loss(log_temperature: float) -> float:
         scale = math.exp(-log_temperature)
         # -t log s(x) - (1 - t) log(1 - s(x)) = log(1 + exp(-x)) + (1 - t) x for the logistic s; no x is negative.
-        return math.fsum(math.log1p(math.exp(-scale * x)) + (1 - target) * scale * x for x, target in odds)
+        return math.fsum(
+            math.log1p(math.exp(-scale * x)) + (1 - target) * scale * x for x, target in log_odds_and_targets
+        )
 
-    return math.exp(_lowest(loss, math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)))
+    return math.exp(_argmin(loss, math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)))
 
 
 def calibration_error(confidences: Sequence[float], scores: Sequence[float]) -> float:
@@ -104,8 +106,8 @@ def _log_odds(probability: float) -> float:
     return math.log(min(odds, MAX_ODDS))
 
 
-def _lowest(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function with one minimum has it, to 1e-4, by golden-section search."""
+def _argmin(function: Callable[[float], float], low: float, high: float) -> float:
+    """The position of a unimodal function's minimum, to within 1e-4, by golden-section search."""
     ratio = (math.sqrt(5) - 1) / 2
     left, right = high - ratio * (high - low), low + ratio * (high - low)
     at_left, at_right = function(left), function(right)

@@ -37,7 +37,7 @@ class CuratedEpochs(TrainerCallback):
         batches = math.ceil(len(kw["train_dataloader"]) / args.gradient_accumulation_steps)
         self._steps_of_epoch = max(1, batches)
         first = state.global_step - state.global_step % self._steps_of_epoch
-        edits = self._context.processes.decide(lambda: self._edits.at(first))
+        edits = self._context.processes.decide(lambda: self._edits.answers_after(first))
         if edits != self._applied:
             self._applied = edits
             self._questions.edit(edits)

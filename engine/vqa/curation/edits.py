@@ -1,9 +1,9 @@
-"""A person's edits of training questions: another answer, or left out of training.
+"""A person's edits to training questions: a new answer, leaving the question out, or taking an edit back.
 
-An edit reaches a paused run as a control, which the run journals; of a run that is not live, whoever takes its lock
-writes it. It applies from the next epoch on, also after a resume: an epoch uses the edits that were made up to its
-first step. A dropped question keeps its turn in the order, but counts neither in the loss nor in the number of labels,
-so that all other questions come in the same batches as before.
+An edit reaches a paused run as a control, and the run journals it; if the run is not live, the process that takes its
+lock writes the edit itself. It applies from the next epoch on, also after a resume: an epoch uses the edits that were
+made up to its first step. A dropped question keeps its turn in the order, but counts neither in the loss nor in the
+number of labels, so that all other questions come in the same batches as before.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from looptop.engine.vqa.curation.records import Edit, EditKind
 KINDS: tuple[EditKind, ...] = ("relabel", "drop", "restore")
 
 LONGEST_ANSWER = 200
-"""Characters of an answer."""
+"""The greatest number of characters of a new answer."""
 
 
 def current_edits(edits: Iterable[Edit], at_step: int | None = None) -> dict[int, Edit]:
-    """The edits that hold, by row: of each question the last one, if that does not take back the others.
+    """The edits in force, by row: each question's last edit, unless it takes the others back.
 
     Args:
         edits: All edits, in the order in which they were made.
@@ -40,18 +40,18 @@ def current_edits(edits: Iterable[Edit], at_step: int | None = None) -> dict[int
 
 
 def answers_of(edits: Mapping[int, Edit]) -> dict[int, str | None]:
-    """By row the new answer, or None if the question is dropped."""
+    """The new answers, by row; None drops the question."""
     return {row: edit.answer if edit.kind == "relabel" else None for row, edit in edits.items()}
 
 
 class Edits:
-    """The edits of a live run, which applies them.
+    """The edits of a live run, which takes them as controls and asks at each epoch which ones apply.
 
     Args:
         journal: Reads the edits that were made before the run was resumed.
         writer: Writes new ones to the journal.
         count: The number of training questions.
-        step: Returns the run's last step.
+        current_step: Returns the run's last step.
         is_paused: Returns whether the run is paused.
     """
 
@@ -60,35 +60,35 @@ class Edits:
         journal: CurationJournal,
         writer: JournalWriter,
         count: int,
-        step: Callable[[], int],
+        current_step: Callable[[], int],
         is_paused: Callable[[], bool],
     ) -> None:
         self._writer = writer
         self._count = count
-        self._step = step
+        self._current_step = current_step
         self._is_paused = is_paused
         self._edits = journal.edits()
 
     def attach_to(self, gate: Gate) -> None:
         """Has the gate pass on the controls that are edits."""
         for kind in KINDS:
-            gate.handlers[kind] = self.apply
+            gate.handlers[kind] = self.handle
 
     @property
-    def is_edited(self) -> bool:
+    def has_edits(self) -> bool:
         """Whether there is any edit, also one that was taken back."""
         return bool(self._edits)
 
-    def apply(self, control: Control) -> Reply:
-        """Journals a control's edit; the answer says from when on it applies."""
-        row = control.question
+    def handle(self, control: Control) -> Reply:
+        """Journals the edit that a control asks for; the reply says when it takes effect."""
+        row = control.question  # the question's row in the training split
         if control.kind not in KINDS or row is None or not 0 <= row < self._count:
             return refused("no_such_question", f"there is no training question in row {row}; there are {self._count}")
         if not self._is_paused():
             return refused(
                 "not_paused", "training questions can be edited only while the run is paused; pause it first"
             )
-        edit = Edit(row, control.kind, control.answer, self._step(), control.by)
+        edit = Edit(row, control.kind, control.answer, self._current_step(), control.by)
         self.add(edit)
         words = {
             "relabel": f"its answer is {visible(edit.answer)}",
@@ -98,12 +98,12 @@ class Edits:
         return accepted(edit.kind, f"question in row {row}: {words[edit.kind]}, from the next epoch on")
 
     def add(self, edit: Edit) -> None:
-        """Journals an edit."""
+        """Journals an edit and keeps it, without checking it."""
         write_edit(self._writer, edit)
         self._edits.append(edit)
 
-    def at(self, step: int) -> dict[int, str | None]:
-        """The answers, by row, that an epoch uses whose first step follows `step`; None drops the question."""
+    def answers_after(self, step: int) -> dict[int, str | None]:
+        """The answers, by row, for the epoch that starts after `step`; None drops the question."""
         return answers_of(current_edits(self._edits, step))
 
 
@@ -130,7 +130,8 @@ def record_edit(folder: RunFolder, row: int, kind: EditKind, answer: str = "", b
         by: What sent it: `cli`, `app` or `python`.
 
     Returns:
-        The control, whose reply the run will journal; None if the run is not live: the edit is then written already.
+        The control, whose reply the run will journal; None if the run is not live: the edit has then
+            already been written.
 
     Raises:
         LooptopError: There is no such question, the answer cannot be used, the run is live and not paused, or its
@@ -153,7 +154,7 @@ def record_edit(folder: RunFolder, row: int, kind: EditKind, answer: str = "", b
             )
         return send(folder, kind, by, question=row, answer=answer)
     with RunLock(folder.lock, folder.id).acquire(heartbeat=False):
-        # Where a resume goes on from: the steps after it are made again.
+        # A resume continues from here; later steps are repeated.
         newest = newest_complete(folder.checkpoints)
         step = 0 if newest is None else step_of(newest)
         writer = JournalWriter(folder.db)

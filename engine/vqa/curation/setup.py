@@ -54,7 +54,7 @@ def questions_of(split: Questions) -> list[TrainingQuestion]:
 
 def _inherit(context: RunContext, edits: Edits, questions: list[TrainingQuestion]) -> None:
     inherited = read_inherited(context.folder)
-    if inherited is None or edits.is_edited:
+    if inherited is None or edits.has_edits:
         return
     for each in inherited.edits:
         check_answer(each.kind, each.answer)

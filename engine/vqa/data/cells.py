@@ -1,7 +1,8 @@
 """Checks the cells of one row, in the same way for every source: tables, VQA v2, VizWiz and prepared data sets.
 
 Programs write the same row in different ways: pandas writes null for an empty cell and 7.0 for the id 7, VizWiz writes
-votes as objects, others write them as text or numbers. All of these are read; a row that is wrong gets a reason.
+votes as objects, others write them as strings or numbers. All of these are read; an invalid row is rejected with a
+reason.
 """
 
 from __future__ import annotations
@@ -27,20 +28,24 @@ _TYPE_NAMES = {type(None): "null", list: "array", dict: "object"}
 _MAX_WHOLE_FLOAT = 1e15
 """A float holds whole numbers below this exactly, so that 7.0 can be read as the id 7."""
 
-_LIST = re.compile(r"\[|[({]\s*['\"]|(?:np\.|numpy\.)?array\(")
-"""The beginning of a list, a tuple, a set or an array written as text."""
+_LIST_START = re.compile(r"\[|[({]\s*['\"]|(?:np\.|numpy\.)?array\(")
+"""The beginning of a list, a tuple, a set or an array written as a string."""
 _VALUE = re.compile(
-    r"""('(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|[\w.+-]+|[\])}])  # a text, a number or name, or the end of a list
+    r"""('(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|[\w.+-]+|[\])}])  # a string, a number or name, or the end of a list
     (\s*)(?=(['"\w.+\-\[({])?)""",
     re.DOTALL | re.VERBOSE,
 )
-"""One value in such a text, the space after it, and the beginning of the next value if no comma separates them."""
+"""One value in such a string, the space after it, and the beginning of the next value if no comma separates them."""
 _QUOTES = "'\""
-_NUMPY = {"array", "str_", "int32", "int64", "float32", "float64", "bool_", "True_", "False_"}
+_NUMPY_NAMES = {"array", "str_", "int32", "int64", "float32", "float64", "bool_", "True_", "False_"}
 
 
 class Cells(Struct, gc=False):
-    """One row of a table, or one JSON object, as it was read: a cell may hold any value. Other columns are ignored."""
+    """One row of a table, or one JSON object, as it was read: a cell may hold any value. Other columns are ignored.
+
+    UNSET tells a missing column from an empty cell, where the reason of a rejected row differs: `image`, `question` and
+    `answer`. For the others both are None.
+    """
 
     image: Any = UNSET
     question: Any = UNSET
@@ -54,23 +59,27 @@ class Cells(Struct, gc=False):
 
 
 class CheckedRow(Struct, frozen=True, gc=False):
-    """A valid row; an empty cell is an empty text."""
+    """A valid row; an empty cell is an empty string."""
 
     question: str
     image_id: str
     question_id: str
     answer: str
     """The training target: the answer column, else the most common vote."""
-    answers: list[str]
-    """The votes unchanged; the answer if there are no votes."""
-    agreeing: int | None
-    """The number of votes for the answer; None if there are no votes."""
+    votes: list[str]
+    """All votes unchanged; only the answer if there are none."""
+    votes_for_answer: int | None
+    """The number of votes that equal the answer; None if there are no votes.
+
+    A given answer is compared exactly. An answer that is the most common vote counts all spellings of it, as
+    `most_common` does.
+    """
     question_type: str
     answer_type: str
 
 
 class RowError(LooptopError):
-    """Why a row is left out.
+    """Raised for a row that is left out; says why.
 
     Attributes:
         kind: One of `left_out`'s kinds.
@@ -84,7 +93,7 @@ class RowError(LooptopError):
 
 
 def checked_row(cells: Cells) -> CheckedRow:
-    """The row with every cell converted to text.
+    """The row with every cell converted to a string.
 
     Raises:
         RowError: The question or the answer is missing or empty, or a cell cannot be read.
@@ -96,7 +105,7 @@ def checked_row(cells: Cells) -> CheckedRow:
     question = text_of(cells.question, "question")
     if not question:
         raise RowError(problem_kinds.EMPTY_QUESTION, column="question")
-    answer, votes, agreeing = _answer(cells)
+    answer, votes, votes_for_answer = _answer(cells)
     if not answer:
         raise RowError(problem_kinds.EMPTY_ANSWER, column="answer")
     return CheckedRow(
@@ -104,8 +113,8 @@ def checked_row(cells: Cells) -> CheckedRow:
         image_id=id_of(cells.image_id, "image_id"),
         question_id=id_of(cells.question_id, "question_id"),
         answer=answer,
-        answers=votes or [answer],
-        agreeing=agreeing,
+        votes=votes or [answer],
+        votes_for_answer=votes_for_answer,
         question_type=text_of(cells.question_type, "question_type"),
         answer_type=text_of(cells.answer_type, "answer_type"),
     )
@@ -115,7 +124,7 @@ def image_name(cells: Cells) -> str:
     """The image file that a row names.
 
     Raises:
-        RowError: The row names no image, or the cell is not text.
+        RowError: The row names no image, or the cell is not a string.
     """
     if cells.image is UNSET:
         raise RowError(problem_kinds.BAD_ROW, "missing required field `image`", "image")
@@ -130,7 +139,7 @@ def image_name(cells: Cells) -> str:
 
 
 def text_of(value: Any, column: str) -> str:
-    """A cell as text: an empty cell becomes "", 3.0 becomes "3", true becomes "yes".
+    """A cell as a string: an empty cell becomes "", 3.0 becomes "3", true becomes "yes".
 
     Raises:
         RowError: The value is a list, an object or bytes.
@@ -151,10 +160,10 @@ def text_of(value: Any, column: str) -> str:
 
 
 def id_of(value: Any, column: str) -> str:
-    """An id as text; 7, 7.0, "7" and "7.0" are the same id, and an empty cell gives "".
+    """An id as a string; 7, 7.0, "7" and "7.0" are the same id, and an empty cell gives "".
 
     Raises:
-        RowError: The value is neither a number nor text.
+        RowError: The value is neither a number nor a string.
     """
     if type(value) is int:
         return str(value)
@@ -170,9 +179,9 @@ def id_of(value: Any, column: str) -> str:
 
 
 def votes_of(value: Any, column: str = "answers") -> list[str]:
-    """People's answers, from a list of texts, numbers or objects with an `answer`; an empty cell has none.
+    """People's answers, from a list of strings, numbers or objects with an `answer`; an empty cell has none.
 
-    Texts are kept unchanged, with their spaces: the official accuracy counts an empty vote as one of the ten.
+    Strings are kept unchanged, with their spaces: the official accuracy counts an empty vote as one of the ten.
 
     Raises:
         RowError: The value is not such a list.
@@ -198,8 +207,8 @@ def votes_of(value: Any, column: str = "answers") -> list[str]:
     return votes
 
 
-def votes_in_text(text: str) -> Any:
-    """The list in a CSV cell, as JSON, Python or numpy write it; text that is not a list is one vote.
+def parse_votes_cell(text: str) -> Any:
+    """The list in a CSV cell, as JSON, Python or numpy write it; any other string is one vote.
 
     Raises:
         RowError: It begins like a list but is not one, or it is unclear where a vote ends.
@@ -207,14 +216,14 @@ def votes_in_text(text: str) -> Any:
     text = text.strip()
     if not text:
         return None
-    if not _LIST.match(text):
+    if not _LIST_START.match(text):
         return [text]
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         pass
     try:
-        return ast.literal_eval(_Plain().visit(ast.parse(_VALUE.sub(_with_comma, text), mode="eval")))
+        return ast.literal_eval(_NumpyToPython().visit(ast.parse(_VALUE.sub(_add_comma, text), mode="eval")))
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         raise RowError(problem_kinds.BAD_ROW, "answers: the list cannot be read", "answers") from None
 
@@ -225,22 +234,22 @@ def is_empty(value: Any) -> bool:
 
 
 def most_common(votes: list[str]) -> tuple[str, int]:
-    """The most common vote and its number of votes.
+    """The most common vote, in its most common spelling, and its number of votes.
 
-    Spellings that the official accuracy treats as equal are counted together. A tie goes to the first. Empty votes do
-    not count.
+    Spellings that the official accuracy treats as equal (`normalise`) are counted together. A tie goes to the first.
+    Empty votes do not count.
     """
-    given = [vote.strip() for vote in votes if vote.strip()]
-    if not given:
+    filled = [vote.strip() for vote in votes if vote.strip()]
+    if not filled:
         return "", 0
-    forms = [normalise(vote) for vote in given]
+    forms = [normalise(vote) for vote in filled]
     form, count = Counter(forms).most_common(1)[0]
-    spelling = Counter(vote for vote, its_form in zip(given, forms, strict=True) if its_form == form)
-    return spelling.most_common(1)[0][0], count
+    spellings = Counter(vote for vote, its_form in zip(filled, forms, strict=True) if its_form == form)
+    return spellings.most_common(1)[0][0], count
 
 
 def _answer(cells: Cells) -> tuple[str, list[str], int | None]:
-    """The answer, all votes, and the number of votes for the answer."""
+    """The answer, all votes, and the number of votes for the answer; see `CheckedRow`."""
     answer, column = cells.answer, "answer"
     votes = votes_of(cells.answers)
     if isinstance(answer, (list, dict)):  # votes in the column of the answer
@@ -248,28 +257,28 @@ def _answer(cells: Cells) -> tuple[str, list[str], int | None]:
     if is_empty(answer) or answer == "":
         answer, column = cells.multiple_choice_answer, "multiple_choice_answer"
     if is_empty(answer) or answer == "":
-        chosen, agreeing = most_common(votes)
-        return chosen, votes, agreeing
-    given = text_of(answer, column)
-    return given, votes, votes.count(given) if votes else None
+        winner, count = most_common(votes)
+        return winner, votes, count
+    text = text_of(answer, column)
+    return text, votes, votes.count(text) if votes else None
 
 
-def _with_comma(value: re.Match[str]) -> str:
-    """Adds a comma where only a space separates two values: Python would join two texts into one."""
+def _add_comma(value: re.Match[str]) -> str:
+    """Adds a comma where only a space separates two values: Python would join two strings into one."""
     text, gap, following = value.groups()
     if gap and following:
         return f"{text},{gap}"
     if following and text[-1] in _QUOTES and following in _QUOTES:
-        raise ValueError("two texts side by side")
+        raise ValueError("two strings side by side")
     return value[0]
 
 
-class _Plain(ast.NodeTransformer):
+class _NumpyToPython(ast.NodeTransformer):
     """Turns what numpy writes into plain Python: `array([...], dtype=object)`, `np.str_('red')` and `nan`."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if name not in _NUMPY or not node.args:
+        if name not in _NUMPY_NAMES or not node.args:
             raise ValueError(f"a call of {name}")
         return self.visit(node.args[0])  # type: ignore[no-any-return]
 

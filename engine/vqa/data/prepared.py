@@ -223,7 +223,7 @@ def _rows(
             question_id=key,
             question=row.question,
             answer=row.answer,
-            answers=row.answers,
+            answers=row.votes,
             question_type=row.question_type,
             answer_type=row.answer_type or ("" if "answer_type" in columns else answer_type(row.answer)),
         )

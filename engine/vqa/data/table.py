@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import counted, visible
 from looptop.engine.vqa.data import left_out as problem_kinds
-from looptop.engine.vqa.data.cells import ANSWER_COLUMNS, Cells, RowError, checked_row, image_name, votes_in_text
+from looptop.engine.vqa.data.cells import ANSWER_COLUMNS, Cells, RowError, checked_row, image_name, parse_votes_cell
 from looptop.engine.vqa.data.json_rows import (
     FAULTS,
     cells_of,
@@ -127,7 +127,7 @@ def rows(table: Path, problems: Problems, images_folder: Path | None = None, id_
                 question_id=key,
                 question=row.question,
                 answer=row.answer,
-                answers=row.answers,
+                answers=row.votes,
                 question_type=row.question_type,
                 answer_type=row.answer_type or answer_type(row.answer),
             )
@@ -246,7 +246,7 @@ def _read_csv(table: Path, problems: Problems) -> Iterator[tuple[int, Cells]]:
         known = {key: value for key, value in cells.items() if key in Cells.__struct_fields__}
         try:
             if "answers" in known:
-                known["answers"] = votes_in_text(known["answers"])
+                known["answers"] = parse_votes_cell(known["answers"])
         except RowError as error:
             problems.add(error.kind, f"{table.name} line {line}", error)
             continue

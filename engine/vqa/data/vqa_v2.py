@@ -147,7 +147,7 @@ def _row(
     except FAULTS as error:
         problems.add(problem_kinds.BAD_ROW, f"annotation of question {key}", row_error(error))
         return None
-    if row.agreeing is not None and row.agreeing < min_agreement:
+    if row.votes_for_answer is not None and row.votes_for_answer < min_agreement:
         return None
     image = folder.find(row.image_id)
     if image is None:
@@ -161,7 +161,7 @@ def _row(
         question_id=key,
         question=row.question,
         answer=row.answer,
-        answers=row.answers,
+        answers=row.votes,
         question_type=row.question_type,
         answer_type=row.answer_type,
     )

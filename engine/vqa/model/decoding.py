@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.cache_utils import DynamicLayer
 
-from looptop.engine.vqa.model.answer_search import Prefix, Search, max_expansions
+from looptop.engine.vqa.model.answer_search import Search, Tokens, max_expansions
 from looptop.engine.vqa.model.vqa_model import VqaModel
 
 MAX_ANSWER_TOKENS = 16
@@ -169,7 +169,7 @@ def best_answers(
     memory_mask: Tensor | None,
     begin_id: int,
     end_id: int,
-    text_of: Callable[[Prefix], str],
+    text_of: Callable[[Tokens], str],
     top: int = 1,
     max_tokens: int = MAX_ANSWER_TOKENS,
     limit: int | None = None,
@@ -194,30 +194,32 @@ def best_answers(
     limit = max_expansions(top) if limit is None else limit
     searches = [Search(top, text_of, max_tokens, limit) for _ in range(memory.shape[0])]
     while True:
-        wanted = [(row, prefix) for row, search in enumerate(searches) for prefix in search.wanted()]
-        if not wanted:
+        taken = [(row, prefix) for row, search in enumerate(searches) for prefix in search.take_prefixes()]
+        if not taken:
             return searches
-        for begin in range(0, len(wanted), MAX_ROWS):
-            some = wanted[begin : begin + MAX_ROWS]
+        for begin in range(0, len(taken), MAX_ROWS):
+            some = taken[begin : begin + MAX_ROWS]
             log_probs = _next_log_probs(states, some, begin_id, end_id)
             ends = log_probs[:, end_id].tolist()
             log_probs[:, end_id] = -torch.inf
-            # No more next tokens can be wanted than there are expansions.
+            # No more next tokens can be taken than there are expansions.
             best = log_probs.topk(min(limit, log_probs.shape[1]), dim=-1)
             values, tokens = best.values.tolist(), best.indices.tolist()
             for (row, prefix), end, next_tokens, next_log_probs in zip(some, ends, tokens, values, strict=True):
                 searches[row].expand(prefix, end, next_tokens, next_log_probs)
 
 
-def _next_log_probs(memory: AnswerDecoder, wanted: Sequence[tuple[int, Prefix]], begin_id: int, end_id: int) -> Tensor:
+def _next_log_probs(
+    memory: AnswerDecoder, prefixes: Sequence[tuple[int, Tokens]], begin_id: int, end_id: int
+) -> Tensor:
     """`[n, vocabulary]` on the CPU, in 64 bits, so that the probabilities of all answers sum to at most 1."""
     device = memory.states.device
-    lengths = [len(prefix) for _, prefix in wanted]
+    lengths = [len(prefix) for _, prefix in prefixes]
     longest = max(lengths)
     ids = torch.tensor(
-        [[begin_id, *prefix, *[end_id] * (longest - len(prefix))] for _, prefix in wanted], device=device
+        [[begin_id, *prefix, *[end_id] * (longest - len(prefix))] for _, prefix in prefixes], device=device
     )
-    all_in_order = len(wanted) == len(memory.states) and all(row == index for index, (row, _) in enumerate(wanted))
-    rows = None if all_in_order else torch.tensor([row for row, _ in wanted], device=device)
+    all_in_order = len(prefixes) == len(memory.states) and all(row == index for index, (row, _) in enumerate(prefixes))
+    rows = None if all_in_order else torch.tensor([row for row, _ in prefixes], device=device)
     last = None if min(lengths) == longest else torch.tensor(lengths, device=device)
     return memory.next_logits(rows, ids, last).cpu().double().log_softmax(dim=-1)

@@ -19,7 +19,7 @@ from looptop.engine.config.vqa import DataConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.accuracy import score_files, vqa_score
 from looptop.engine.vqa.data import left_out as problem_kinds
-from looptop.engine.vqa.data.cells import Cells, RowError, checked_row, id_of, most_common, votes_in_text, votes_of
+from looptop.engine.vqa.data.cells import Cells, RowError, checked_row, id_of, most_common, parse_votes_cell, votes_of
 from looptop.engine.vqa.data.load import VqaData, load_data
 from looptop.engine.vqa.data.official_files import read_questions
 
@@ -188,7 +188,7 @@ def test_a_csv_may_hold_votes_and_ids_as_pandas_writes_them(tmp_path: Path) -> N
     ],
 )
 def test_a_list_as_numpy_writes_it_is_as_many_votes(text: str, votes: list[str]) -> None:
-    assert votes_of(votes_in_text(text)) == votes
+    assert votes_of(parse_votes_cell(text)) == votes
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_list_as_numpy_writes_it_is_as_many_votes(text: str, votes: list[str])
 )
 def test_a_list_of_which_the_votes_are_not_clear_is_refused(text: str) -> None:
     with pytest.raises(RowError, match=r"^answers: "):
-        votes_of(votes_in_text(text))
+        votes_of(parse_votes_cell(text))
 
 
 @pytest.mark.parametrize(
@@ -264,8 +264,8 @@ def test_any_row_is_text_or_has_a_reason(cells: dict[str, Any]) -> None:
         assert error.kind in (problem_kinds.BAD_ROW, problem_kinds.EMPTY_ANSWER, problem_kinds.EMPTY_QUESTION)
         assert "\n" not in str(error)
     else:
-        assert row.question and row.answer and row.answers
-        assert all(isinstance(vote, str) for vote in row.answers)
+        assert row.question and row.answer and row.votes
+        assert all(isinstance(vote, str) for vote in row.votes)
 
 
 @given(st.lists(st.sampled_from(["red", "Red", "red.", "blue", "a blue", "2", "two", "yes"]), min_size=10, max_size=10))
@@ -278,7 +278,7 @@ def test_the_most_common_answer_scores_best_by_the_official_rule(votes: list[str
 @given(st.text(max_size=40))
 def test_any_csv_cell_of_votes_is_a_list_or_has_a_reason(text: str) -> None:
     try:
-        votes_of(votes_in_text(text))
+        votes_of(parse_votes_cell(text))
     except RowError as error:
         assert error.kind == problem_kinds.BAD_ROW
 

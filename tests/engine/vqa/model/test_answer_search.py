@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import pytest
 
-from looptop.engine.vqa.model.answer_search import Prefix, Search
+from looptop.engine.vqa.model.answer_search import Search, Tokens
 
 END = 0
 VOCABULARY = 5
 
-Language = dict[Prefix, list[float]]
+Language = dict[Tokens, list[float]]
 
 
 def language(seed: int, length: int, sharpness: float) -> Language:
@@ -31,8 +31,8 @@ def language(seed: int, length: int, sharpness: float) -> Language:
 def run(search: Search, table: Language) -> int:
     """Answers the search from the language; returns how many prefixes it looked behind."""
     looked = 0
-    while wanted := search.wanted():
-        for prefix in wanted:
+    while prefixes := search.take_prefixes():
+        for prefix in prefixes:
             logs = [math.log(p) if p else -math.inf for p in table[prefix]]
             following = sorted((token for token in range(VOCABULARY) if token != END), key=lambda token: -logs[token])
             search.expand(prefix, logs[END], following, [logs[token] for token in following])
@@ -40,7 +40,7 @@ def run(search: Search, table: Language) -> int:
     return looked
 
 
-def all_answers(table: Language, length: int, text_of: Callable[[Prefix], str]) -> list[tuple[float, str]]:
+def all_answers(table: Language, length: int, text_of: Callable[[Tokens], str]) -> list[tuple[float, str]]:
     """(probability, text) of every answer, the most probable of each text, best first."""
     best: dict[str, float] = {}
     for prefix, following in table.items():
@@ -50,11 +50,11 @@ def all_answers(table: Language, length: int, text_of: Callable[[Prefix], str]) 
     return sorted(((probability, text) for text, probability in best.items()), reverse=True)
 
 
-def letters(prefix: Prefix) -> str:
+def letters(prefix: Tokens) -> str:
     return "".join("-abcd"[token] for token in prefix)
 
 
-def case_blind(prefix: Prefix) -> str:
+def case_blind(prefix: Tokens) -> str:
     """Tokens 1 and 2 spell the same, and 4 spells nothing."""
     return "".join("-aac "[token] for token in prefix).strip()
 
@@ -63,7 +63,7 @@ def case_blind(prefix: Prefix) -> str:
 @pytest.mark.parametrize("top", [1, 2, 5, 20])
 @pytest.mark.parametrize("sharpness", [0.5, 2.0, 8.0])
 def test_it_finds_exactly_the_most_probable_answers(
-    top: int, sharpness: float, text_of: Callable[[Prefix], str]
+    top: int, sharpness: float, text_of: Callable[[Tokens], str]
 ) -> None:
     for seed in range(12):
         table = language(seed, length=4, sharpness=sharpness)
