@@ -1,6 +1,6 @@
 """Lets a model answer all questions of a split, greedily as training measures its accuracy, and scores the answers.
 
-Each image is encoded once, and its features are kept (`kept_features`). Each question is answered twice: about its own
+Each image is encoded once, and its features are kept (`feature_cache`). Each question is answered twice: about its own
 image, and about another one for the shuffled-image baseline.
 """
 
@@ -24,7 +24,7 @@ from looptop.engine.vqa.data.rows import Row
 from looptop.engine.vqa.evaluation.baselines import QuestionOnly, deranged
 from looptop.engine.vqa.evaluation.neighbours import with_neighbours
 from looptop.engine.vqa.evaluation.records import QuestionResult
-from looptop.engine.vqa.kept_features import KeptFeatures, chunks_of
+from looptop.engine.vqa.feature_cache import FeatureCache, chunks_of
 from looptop.engine.vqa.model.decoding import DecodedAnswers, greedy
 from looptop.engine.vqa.model.processing import IGNORED
 
@@ -65,14 +65,14 @@ def answer_questions(
     for index, row in enumerate(rows):
         by_image.setdefault(row.image, []).append(index)
     errors: dict[str, LooptopError] = {}
-    kept = KeptFeatures(answerer.model, answerer.processor)
+    cache = FeatureCache(answerer.model, answerer.processor)
     results: dict[int, QuestionResult] = {}
     pooled: dict[str, Tensor] = {}
     another: Tensor | None = None
     """The features of an image of an earlier chunk, for a chunk of a single image."""
     answered = 0
     for chunk in chunks_of(list(by_image), answerer.model):
-        features = kept.of(chunk, lambda problem: errors.setdefault(problem.item, _error(problem)), on_progress)
+        features = cache.features(chunk, lambda problem: errors.setdefault(problem.item, _error(problem)), on_progress)
         pooled |= {path: states.mean(dim=0) for path, states in features.items()}
         others = _other_images(features, another)
         indices = [index for path in features for index in by_image[path]]

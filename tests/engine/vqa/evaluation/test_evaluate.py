@@ -14,7 +14,7 @@ from PIL import Image
 from looptop.engine.config import override, preset
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.vqa import kept_features
+from looptop.engine.vqa import feature_cache
 from looptop.engine.vqa.answers.answerer import Answerer
 from looptop.engine.vqa.data import easy_vqa
 from looptop.engine.vqa.data.left_out import Problem, Problems
@@ -25,7 +25,7 @@ from looptop.engine.vqa.evaluation.baselines import QuestionOnly
 from looptop.engine.vqa.evaluation.evaluate import MAX_EXAMPLES, evaluate
 from looptop.engine.vqa.evaluation.neighbours import FIRST_ROWS, with_neighbours
 from looptop.engine.vqa.evaluation.records import CheckpointKind
-from looptop.engine.vqa.kept_features import KeptFeatures
+from looptop.engine.vqa.feature_cache import FeatureCache
 from tests.factories import vqa
 from tests.factories.evaluations import result
 
@@ -68,7 +68,7 @@ def refuse(problem: Problem) -> None:
 
 
 def forbid_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_features, "keep_image_features", lambda *_: pytest.fail("an image was encoded again"))
+    monkeypatch.setattr(feature_cache, "keep_image_features", lambda *_: pytest.fail("an image was encoded again"))
 
 
 @pytest.fixture(scope="module")
@@ -134,14 +134,14 @@ def test_an_image_is_encoded_once_and_again_when_it_changed(
         path = tmp_path / f"{number}.png"
         Image.new("RGB", (32, 32), (number, number, number)).save(path)
         paths.append(str(path))
-    first = KeptFeatures(answerer.model, answerer.processor).of(paths, refuse)
+    first = FeatureCache(answerer.model, answerer.processor).features(paths, refuse)
     with monkeypatch.context() as patch:
         forbid_encoding(patch)
-        second = KeptFeatures(answerer.model, answerer.processor).of(paths, refuse)
+        second = FeatureCache(answerer.model, answerer.processor).features(paths, refuse)
     assert list(second) == paths
     assert all((first[path] == second[path]).all() for path in paths)
     Image.new("RGB", (40, 40), "red").save(paths[3])
-    third = KeptFeatures(answerer.model, answerer.processor).of(paths, refuse)
+    third = FeatureCache(answerer.model, answerer.processor).features(paths, refuse)
     assert [path for path in paths if not (third[path] == first[path]).all()] == [paths[3]]
 
 
@@ -150,28 +150,28 @@ def test_damaged_features_are_computed_again(
     folder: Path, answerer: Answerer, home: Path, damage: bytes | None
 ) -> None:
     paths = [str(folder / "data" / f"{number}.png") for number in range(20)]
-    first = KeptFeatures(answerer.model, answerer.processor).of(paths, refuse)
+    first = FeatureCache(answerer.model, answerer.processor).features(paths, refuse)
     [file] = (home / "features").rglob("*.safetensors")
     content = file.read_bytes()
     file.write_bytes(content[:-8] if damage is None else damage)
-    again = KeptFeatures(answerer.model, answerer.processor).of(paths, refuse)
+    again = FeatureCache(answerer.model, answerer.processor).features(paths, refuse)
     assert all((first[path] == again[path]).all() for path in paths)
 
 
 def test_another_encoder_has_its_own_features(folder: Path, answerer: Answerer) -> None:
-    before = kept_features.encoder_digest(answerer.model, answerer.processor)
-    assert before == kept_features.encoder_digest(Answerer.load(str(folder / "model"), "cpu").model, answerer.processor)
+    before = feature_cache.encoder_digest(answerer.model, answerer.processor)
+    assert before == feature_cache.encoder_digest(Answerer.load(str(folder / "model"), "cpu").model, answerer.processor)
     weight = next(answerer.model.image_encoder.parameters())
     weight.data += 1e-3
-    assert kept_features.encoder_digest(answerer.model, answerer.processor) != before
+    assert feature_cache.encoder_digest(answerer.model, answerer.processor) != before
 
 
 def test_features_beyond_the_bound_are_not_kept(
     folder: Path, answerer: Answerer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_features, "MAX_BYTES", 1000)
+    monkeypatch.setattr(feature_cache, "MAX_BYTES", 1000)
     paths = [str(folder / "data" / f"{number}.png") for number in range(20)]
-    assert len(KeptFeatures(answerer.model, answerer.processor).of(paths, refuse)) == 20
+    assert len(FeatureCache(answerer.model, answerer.processor).features(paths, refuse)) == 20
     assert not list((home / "features").rglob("*.safetensors"))
 
 

@@ -1,9 +1,10 @@
-"""Keeps the image encoder's features of image files in looptop's home, so that an image is encoded once.
+"""Caches the image encoder's features of image files in looptop's home, so that an image is encoded once.
 
     features/<digest of the encoder and its preprocessing>/<random name>.safetensors
 
-Each file holds the features of some images, and in its metadata a digest of each image's path, size and time of change.
-A file that is damaged counts as missing: its images are encoded anew. Runs that freeze the same encoder share features.
+Each file holds the features of some images, and in its metadata the key of each: a digest of the image file's path,
+size and modification time. A file that is damaged counts as missing: its images are encoded again. It is deleted if
+the damage shows while its features are read. Models with the same encoder share features.
 """
 
 from __future__ import annotations
@@ -34,23 +35,23 @@ FORMAT = 1
 """Part of every digest, so that features of an older format are computed anew."""
 
 MAX_BYTES = 2 * 2**30
-"""The most that the features of all encoders take on the disk; those used longest ago go first."""
+"""The most that the features of all encoders take on the disk; the least recently used are deleted first."""
 
-MIN_IMAGES = 16
-"""Features of fewer new images are not kept: they are computed sooner than a file is written and read."""
+MIN_IMAGES_PER_FILE = 16
+"""Features of fewer new images are not written: computing them again is faster than writing and reading a file."""
 
-IMAGES_PER_FILE = 256
-"""New images whose features are written together; an end in between loses those of at most so many images."""
+MAX_IMAGES_PER_FILE = 256
+"""New images whose features are written together; if the process dies, at most this many images' features are lost."""
 
 SUFFIX = ".safetensors"
 _TENSOR = "features"
-_IMAGES = "images"
+_KEYS = "images"
 
 T = TypeVar("T")
 
 
-class KeptFeatures:
-    """The features of image files as a model's encoder gives them, from the disk where they are kept. One thread.
+class FeatureCache:
+    """The features of image files that a model's encoder gives, cached on the disk. Not thread-safe.
 
     Args:
         model: In evaluation mode, in fp32.
@@ -61,17 +62,17 @@ class KeptFeatures:
         self.model = model
         self.processor = processor
         self.folder = home() / "features" / encoder_digest(model, processor)
-        self._file_of = _images_by_file(self.folder)
+        self._file_by_key = _read_file_by_key(self.folder)
         self._room = MAX_BYTES
         """Bytes that this object may still write. More would remove what it has just written."""
 
-    def of(
+    def features(
         self,
         paths: Sequence[str],
         on_problem: OnProblem,
         on_progress: OnProgress = lambda text, done, total: None,
     ) -> dict[str, Tensor]:
-        """The features of images; those that cannot be decoded are left out.
+        """The features of images, from the cache or computed; images that cannot be decoded are left out.
 
         Args:
             paths: Each image once.
@@ -81,58 +82,58 @@ class KeptFeatures:
         Returns:
             Features by path, `[1 or 1 + patches, image width]` on the CPU, in the order of the paths.
         """
-        keys = {path: key for path in paths if (key := image_key(path)) is not None}
-        kept = self._read(set(keys.values()))
-        new = [path for path in paths if keys.get(path) not in kept]
+        keys = {path: key for path in paths if (key := image_file_key(path)) is not None}
+        cached = self._read(set(keys.values()))
+        new = [path for path in paths if keys.get(path) not in cached]
         computed: dict[str, Tensor] = {}
-        for first in range(0, len(new), IMAGES_PER_FILE):
+        for first in range(0, len(new), MAX_IMAGES_PER_FILE):
 
             def report(text: str, done: int, total: int, first: int = first) -> None:
                 on_progress(text, first + done, len(new))
 
-            some = new[first : first + IMAGES_PER_FILE]
+            some = new[first : first + MAX_IMAGES_PER_FILE]
             part = keep_image_features(self.model, self.processor, some, on_problem, report)
-            self._write({keys[path]: states for path, states in part.items() if path in keys})
+            self._write({keys[path]: tensor for path, tensor in part.items() if path in keys})
             computed |= part
         features = {}
         for path in paths:
-            states = computed.get(path)
-            if states is None and path in keys:
-                states = kept.get(keys[path])
-            if states is not None:
-                features[path] = states
+            tensor = computed.get(path)
+            if tensor is None and path in keys:
+                tensor = cached.get(keys[path])
+            if tensor is not None:
+                features[path] = tensor
         return features
 
     def _read(self, wanted: set[str]) -> dict[str, Tensor]:
         features: dict[str, Tensor] = {}
         by_file: dict[Path, list[str]] = {}
-        for key in wanted & self._file_of.keys():
-            by_file.setdefault(self._file_of[key], []).append(key)
+        for key in wanted & self._file_by_key.keys():
+            by_file.setdefault(self._file_by_key[key], []).append(key)
         for file, keys in by_file.items():
-            states = _states_in(file, keys)
-            if len(states) < len(keys):
+            part = _features_in(file, keys)
+            if len(part) < len(keys):
                 with contextlib.suppress(OSError):
                     file.unlink()
-                for key in [key for key, its_file in self._file_of.items() if its_file == file]:
-                    del self._file_of[key]
+                for key in [key for key, its_file in self._file_by_key.items() if its_file == file]:
+                    del self._file_by_key[key]
                 continue
-            features |= states
+            features |= part
             with contextlib.suppress(OSError):
                 os.utime(file)
         return features
 
     def _write(self, features: dict[str, Tensor]) -> None:
-        """Keeps new features. It only saves time later, so a disk that refuses them is no error."""
-        size = sum(states.numel() * states.element_size() for states in features.values())
-        if len(features) < MIN_IMAGES or size > self._room:
+        """Writes new features. Write errors are ignored: the cache only saves time."""
+        size = sum(tensor.numel() * tensor.element_size() for tensor in features.values())
+        if len(features) < MIN_IMAGES_PER_FILE or size > self._room:
             return
         self._room -= size
         file = self.folder / f"{secrets.token_hex(8)}{SUFFIX}"
         stacked = torch.stack(list(features.values())).contiguous()
-        metadata = {_IMAGES: json.dumps(list(features))}
+        metadata = {_KEYS: json.dumps(list(features))}
         with contextlib.suppress(OSError, SafetensorError, LooptopError):
             replace_private_with(file, lambda draft: save_file({_TENSOR: stacked}, draft, metadata))
-            self._file_of |= dict.fromkeys(features, file)
+            self._file_by_key |= dict.fromkeys(features, file)
             remove_oldest(home() / "features", MAX_BYTES)
 
 
@@ -148,8 +149,8 @@ def encoder_digest(model: VqaModel, processor: VqaProcessor) -> str:
     return digest.hexdigest()
 
 
-def image_key(path: str) -> str | None:
-    """Identifies an image file's content by its path, size and time of change; None if there is no such file."""
+def image_file_key(path: str) -> str | None:
+    """A key for this version of an image file, from its path, size and modification time; None without such a file."""
     try:
         facts = Path(path).stat()
     except (OSError, ValueError):
@@ -161,34 +162,34 @@ def image_key(path: str) -> str | None:
 def chunks_of(paths: Sequence[str], model: VqaModel) -> list[list[str]]:
     """Cuts images into parts whose features take at most 256 MiB, of `ENCODE_BATCH_SIZE` to 4,096 images."""
     vision = model.config.vision_config
-    states = 1 if model.config.fusion == "mean" else 1 + (vision.image_size // vision.patch_size) ** 2
-    size = min(4096, max(ENCODE_BATCH_SIZE, 2**28 // (4 * states * vision.hidden_size)))
+    vectors = 1 if model.config.fusion == "mean" else 1 + (vision.image_size // vision.patch_size) ** 2
+    size = min(4096, max(ENCODE_BATCH_SIZE, 2**28 // (4 * vectors * vision.hidden_size)))
     return [list(paths[first : first + size]) for first in range(0, len(paths), size)]
 
 
-def _images_by_file(folder: Path) -> dict[str, Path]:
-    """The file that holds each image's features."""
+def _read_file_by_key(folder: Path) -> dict[str, Path]:
+    """The cache file that holds each image's features, by the image's key."""
     files: dict[str, Path] = {}
     for file in sorted(folder.glob(f"*{SUFFIX}")):
-        files |= dict.fromkeys(_open(file, _images_in) or [], file)
+        files |= dict.fromkeys(_open(file, _keys_in) or [], file)
     return files
 
 
-def _states_in(file: Path, keys: Sequence[str]) -> dict[str, Tensor]:
-    """Features by image; none if the file is damaged."""
+def _features_in(file: Path, keys: Sequence[str]) -> dict[str, Tensor]:
+    """Features by the image's key; none if the file is damaged."""
 
     def read(opened: Any) -> dict[str, Tensor]:
-        row_of = {key: row for row, key in enumerate(_images_in(opened))}
-        states = opened.get_tensor(_TENSOR)
-        if states.dim() != 3 or len(states) != len(row_of) or not torch.isfinite(states).all():
+        row_of = {key: row for row, key in enumerate(_keys_in(opened))}
+        stacked = opened.get_tensor(_TENSOR)
+        if stacked.dim() != 3 or len(stacked) != len(row_of) or not torch.isfinite(stacked).all():
             return {}
-        return {key: states[row_of[key]].clone() for key in keys}
+        return {key: stacked[row_of[key]].clone() for key in keys}
 
     return _open(file, read) or {}
 
 
 def _open(file: Path, read: Callable[[Any], T]) -> T | None:
-    """What a function reads from a file; None if the file is damaged."""
+    """The result of `read` for an opened cache file; None if the file is damaged."""
     with contextlib.suppress(OSError, SafetensorError, LooptopError, ValueError, KeyError, TypeError, RuntimeError):
         refuse_unsafe(file)
         with safe_open(file, framework="pt") as opened:
@@ -196,6 +197,6 @@ def _open(file: Path, read: Callable[[Any], T]) -> T | None:
     return None
 
 
-def _images_in(opened: Any) -> list[str]:
-    images: list[str] = json.loads(opened.metadata()[_IMAGES])
-    return images
+def _keys_in(opened: Any) -> list[str]:
+    keys: list[str] = json.loads(opened.metadata()[_KEYS])
+    return keys
