@@ -24,24 +24,24 @@ class TablePeek:
     columns: list[str]
     rows: list[dict[str, Any]]
     is_complete: bool
-    """Whether these are all of its rows; False if a row could not be read."""
+    """Whether `rows` is the whole table; False if a row could not be read."""
 
 
 def peek(source: str, count: int) -> TablePeek:
-    """The first rows of a local CSV, JSONL or Parquet file; none of another source or of a file that cannot be read.
+    """The first rows of a local CSV, JSONL or Parquet file. Empty for any other source or an unreadable file.
 
     Args:
         source: The value of `data.source`.
-        count: How many rows.
+        count: At most this many rows.
     """
     path = path_of(source)
     columns: list[str] = []
     rows: list[dict[str, Any]] = []
     is_complete = False
     with contextlib.suppress(OSError, ValueError, LookupError, NotImplementedError, csv.Error, RecursionError):
-        remaining = _rows_of(path, columns)
-        rows += islice(remaining, count)
-        is_complete = next(remaining, None) is None
+        all_rows = _rows_of(path, columns)
+        rows += islice(all_rows, count)
+        is_complete = next(all_rows, None) is None
     return TablePeek(columns or list(rows[0] if rows else ()), rows, is_complete)
 
 
@@ -53,7 +53,11 @@ def count_rows(source: str) -> int | None:
 
 
 def _rows_of(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
-    """A table's rows. If its format has a header, the columns are added to the list first.
+    """All rows of a table, read as they are asked for.
+
+    Args:
+        path: The file.
+        columns: Receives the names of the columns, before the first row, if the format has them apart from its rows.
 
     Raises:
         ValueError: The format is another one, or the file is damaged. Damage also raises the other errors that `peek`
