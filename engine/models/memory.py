@@ -60,7 +60,7 @@ def build_empty(what: str, build: Callable[[], M]) -> M | None:
     """Builds a model from its configuration, without memory for its weights.
 
     Args:
-        what: A name of the model for the log.
+        what: What to call the model in the log.
         build: Builds the model; called on the meta device.
 
     Returns:
@@ -75,20 +75,20 @@ def build_empty(what: str, build: Callable[[], M]) -> M | None:
         return None
 
 
-def size_of(name: str, model: nn.Module, *, trained: bool = False, copies: int = 1) -> ModelSize:
+def size_of(name: str, model: nn.Module, *, is_trained: bool = False, copies: int = 1) -> ModelSize:
     """The size of a model that `build_empty` has built, or of a part of one.
 
     Args:
         name: The model's role in the run and its own name.
         model: The model.
-        trained: Whether the weights that require a gradient are trained.
+        is_trained: Whether the weights that require a gradient are trained.
         copies: How many of the run's processes hold the model in the same memory.
     """
     weights = _weights_of(model)
     return ModelSize(
         name,
         parameters=sum(each.numel() for each in weights),
-        trained=sum(each.numel() for each in weights if each.requires_grad and trained),
+        trained=sum(each.numel() for each in weights if each.requires_grad and is_trained),
         copies=copies,
     )
 
@@ -103,10 +103,10 @@ def _weights_of(model: Any) -> list[nn.Parameter]:
     return weights
 
 
-def check_fit(
+def check_memory(
     context: RunContext,
     device: Device,
-    count: Callable[[int], Sequence[ModelSize]],
+    sizes_for: Callable[[int], Sequence[ModelSize]],
     optimizer: str,
     advice: Sequence[str],
 ) -> None:
@@ -115,8 +115,7 @@ def check_fit(
     Args:
         context: The run.
         device: The device of this process.
-        count: Returns the sizes of this process's models; receives how many processes hold each model in the same
-            memory.
+        sizes_for: Given the number of processes sharing memory, returns this process's model sizes.
         optimizer: The value of `training.optim`.
         advice: What a person can do if the models do not fit into memory.
 
@@ -124,12 +123,12 @@ def check_fit(
         LooptopError: The models cannot fit; names the size of each, the needed and the free memory.
     """
     if device.torch_device.startswith("cuda"):
-        _check(context, device.torch_device, count(1), optimizer, advice)
+        _check(context, device.torch_device, sizes_for(1), optimizer, advice)
         return
     # The processes of a run share the machine's memory: the first checks for all, before any of them loads a model.
     processes = context.processes
     all_advice = [*advice, "start fewer processes (training.processes)"] if processes.several else advice
-    processes.decide(lambda: _check(context, device.torch_device, count(processes.count), optimizer, all_advice))
+    processes.decide(lambda: _check(context, device.torch_device, sizes_for(processes.count), optimizer, all_advice))
 
 
 def _check(
@@ -139,18 +138,18 @@ def _check(
         return
     needed = sum(size.bytes_needed(optimizer) for size in sizes)
     free = free_bytes(torch_device)
-    purpose = _purpose(any(size.trained for size in sizes), optimizer)
+    contents = _counted_contents(any(size.trained for size in sizes), optimizer)
     if needed > free:
         several = len(sizes) > 1 or sizes[0].copies > 1
         do_not, need = ("models do not", "they need") if several else ("model does not", "it needs")
         raise LooptopError(
             f"the {do_not} fit on {torch_device}: {join_text([_describe(size) for size in sizes], 'and')};"
-            f" for {purpose} {need} at least {bytes_text(needed)}, and {bytes_text(free)} are free;"
+            f" {need} at least {bytes_text(needed)} ({contents}), but only {bytes_text(free)} is free;"
             f" {join_text([*advice, 'use another device'], 'or')}"
         )
     context.journal.event(
         "memory",
-        f"models need at least {bytes_text(needed)} on {torch_device} for {purpose}; {bytes_text(free)} are free",
+        f"models need at least {bytes_text(needed)} on {torch_device} ({contents}); {bytes_text(free)} is free",
     )
 
 
@@ -166,7 +165,8 @@ def _describe(size: ModelSize) -> str:
     return f"{text} in each of {size.copies} processes" if size.copies > 1 else text
 
 
-def _purpose(trains: bool, optimizer: str) -> str:
-    if not trains:
+def _counted_contents(is_trained: bool, optimizer: str) -> str:
+    """What the memory is counted for, in words."""
+    if not is_trained:
         return "weights"
-    return "weights, gradients and Adam" if optimizer in MOMENTS_PER_WEIGHT else "weights and gradients"
+    return "weights, gradients and Adam's moments" if optimizer in MOMENTS_PER_WEIGHT else "weights and gradients"

@@ -124,7 +124,7 @@ def _load_named(role: str, name: str, device: torch.device | str, kernels: Kerne
     except (OSError, ValueError) as error:
         raise LooptopError(
             f"the {role} {visible(name)} cannot be loaded: {error_text(error)};"
-            " name a T5 or GPT-2 model in a local folder or connect to the hub"
+            " name a T5 or GPT-2 model in a local folder or check your connection to the Hugging Face hub"
         ) from None
 
 

@@ -24,7 +24,7 @@ def ppo_sizes(config: PpoRunConfig, copies: int = 1, *, with_rewards: bool = Tru
     """
     model = config.model
     adapted = bool(model.lora_rank)
-    sizes = _policy_size(f"the policy {model.policy}", model.policy, copies, trained=not adapted)
+    sizes = _policy_size(f"the policy {model.policy}", model.policy, copies, is_trained=not adapted)
     if model.reference:
         sizes += _policy_size(f"the reference {model.reference}", model.reference, copies)
     elif not adapted:
@@ -43,21 +43,21 @@ def ppo_memory_advice(config: PpoRunConfig) -> list[str]:
 def reward_sizes(config: RewardRunConfig, copies: int = 1) -> list[ModelSize]:
     """The size of the classifier that a reward-model run trains."""
     name = config.model.classifier
-    return _classifier_size(f"the classifier {name}", name, copies, trained=True, num_labels=1)
+    return _classifier_size(f"the classifier {name}", name, copies, is_trained=True, num_labels=1)
 
 
-def _policy_size(what: str, name: str, copies: int, *, trained: bool = False) -> list[ModelSize]:
+def _policy_size(what: str, name: str, copies: int, *, is_trained: bool = False) -> list[ModelSize]:
     model = build_empty(what, lambda: _policy(name))
     if model is None:
         return []
-    return [size_of(what, model, trained=trained, copies=copies)]
+    return [size_of(what, model, is_trained=is_trained, copies=copies)]
 
 
 def _classifier_size(
-    what: str, name: str, copies: int = 1, *, trained: bool = False, **options: Any
+    what: str, name: str, copies: int = 1, *, is_trained: bool = False, **options: Any
 ) -> list[ModelSize]:
     model = build_empty(what, lambda: _classifier(name, **options))
-    return [] if model is None else [size_of(what, model, trained=trained, copies=copies)]
+    return [] if model is None else [size_of(what, model, is_trained=is_trained, copies=copies)]
 
 
 def _policy(name: str) -> Policy:

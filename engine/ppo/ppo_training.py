@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from looptop.engine.compute.device import Device, pick
 from looptop.engine.config.ppo import PpoRunConfig
-from looptop.engine.models.memory import check_fit
+from looptop.engine.models.memory import check_memory
 from looptop.engine.ppo import data
 from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.fp16 import t5_among
@@ -35,7 +35,7 @@ from looptop.engine.training.result import save_result
 from looptop.engine.training.trainer import (
     STEP_METRICS,
     EvaluateAtTheEnd,
-    evaluates_first,
+    starts_with_evaluation,
     trainer_arguments,
 )
 from looptop.engine.training.unreached import freeze_unreached
@@ -67,7 +67,7 @@ def train(context: RunContext) -> dict[str, Any]:
     advice = ppo_memory_advice(config)
     context.activity = loading(advice)
     context.report("loading the models")
-    check_fit(
+    check_memory(
         context,
         device,
         lambda copies: ppo_sizes(config, copies, with_rewards=context.processes.is_first),
@@ -95,7 +95,9 @@ def train(context: RunContext) -> dict[str, Any]:
     context.raise_if_stopped()
     freeze_unreached(model, lambda: _sum_of_a_sample(model, policy, setup.special))
     warn(context, config)
-    arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
+    arguments = training_arguments(
+        config, context.folder.checkpoints, device, eval_on_start=starts_with_evaluation(context)
+    )
     callbacks: list[Any] = [EvaluateAtTheEnd(), JournalCallback(context=context, leave_out=STEP_METRICS)]
     callbacks += early_stopping(context, config.training.early_stopping_patience)
     trainer = PpoTrainer(model, arguments, setup, queries, config, context, callbacks)
@@ -153,7 +155,7 @@ def warn(context: RunContext, config: PpoRunConfig) -> None:
 
 
 def training_arguments(
-    config: PpoRunConfig, output_dir: Path, device: Device, *, evaluate_first: bool = True
+    config: PpoRunConfig, output_dir: Path, device: Device, *, eval_on_start: bool = True
 ) -> TrainingArguments:
     """Trainer's arguments for a run; a step of Trainer is a PPO batch."""
     chosen = config.training
@@ -164,7 +166,7 @@ def training_arguments(
         dataloader_drop_last=True,
         eval_strategy="steps",
         eval_steps=chosen.eval_steps,
-        eval_on_start=evaluate_first,
+        eval_on_start=eval_on_start,
         save_strategy="steps",
         save_steps=chosen.eval_steps,
         metric_for_best_model="eval_reward",

@@ -65,7 +65,7 @@ def generate(
     except OSError as error:
         raise LooptopError(
             f"the model {visible(name)} cannot be loaded: {error_text(error)};"
-            " name a PPO run, a T5 or GPT-2 model in a local folder, or connect to the hub"
+            " name a PPO run, a T5 or GPT-2 model in a local folder, or check your connection to the Hugging Face hub"
         ) from None
     tokenizer = load_tokenizer(name)
     positions = getattr(policy.config, "n_positions", None) if not policy.start_tokens else None

@@ -27,7 +27,7 @@ from trl.trainer.reward_trainer import RewardTrainer
 from looptop.engine.compute.device import pick
 from looptop.engine.config.reward import RewardRunConfig
 from looptop.engine.errors import LooptopError, error_text
-from looptop.engine.models.memory import check_fit
+from looptop.engine.models.memory import check_memory
 from looptop.engine.models.names import resolve
 from looptop.engine.models.weights import is_pooler, load_complete_model, load_part
 from looptop.engine.ppo.fp16 import t5_among
@@ -43,7 +43,7 @@ from looptop.engine.training.trainer import (
     STEP_METRICS,
     EvaluateAtTheEnd,
     RunTrainer,
-    evaluates_first,
+    starts_with_evaluation,
     trainer_arguments,
 )
 from looptop.engine.training.unreached import freeze_unreached
@@ -82,7 +82,7 @@ def train(context: RunContext) -> dict[str, Any]:
     advice = ["choose a smaller classifier"]
     context.activity = loading(advice)
     context.report("loading the model")
-    check_fit(context, device, lambda copies: reward_sizes(config, copies), config.training.optim, advice)
+    check_memory(context, device, lambda copies: reward_sizes(config, copies), config.training.optim, advice)
     model, tokenizer = load_classifier(config.model.classifier)
     context.raise_if_stopped()
     with context.during(READING_DATA), context.processes.first_process_first():
@@ -150,7 +150,7 @@ def load_classifier(name: str) -> tuple[Any, Any]:
     except (OSError, ValueError) as error:
         raise LooptopError(
             f"the classifier {visible(name)} cannot be loaded: {error_text(error)}; name an encoder or a classifier"
-            " in a local folder or connect to the hub"
+            " in a local folder or check your connection to the Hugging Face hub"
         ) from None
 
 
@@ -221,7 +221,7 @@ def _arguments(context: RunContext, config: RewardRunConfig, device: Any) -> Rew
         gradient_accumulation_steps=settings.gradient_accumulation_steps,
         eval_strategy=settings.eval_strategy,
         eval_steps=settings.eval_steps,
-        eval_on_start=evaluates_first(context),
+        eval_on_start=starts_with_evaluation(context),
         save_strategy=settings.eval_strategy,
         save_steps=settings.eval_steps,
         metric_for_best_model=f"eval_{settings.metric_for_best_model}",

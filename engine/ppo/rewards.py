@@ -157,7 +157,7 @@ class Classifier:
         except (OSError, ValueError) as error:
             raise LooptopError(
                 f"the reward model {part.name} ({visible(part.model)}) cannot be loaded: {error_text(error)};"
-                " name a sequence classifier in a local folder or connect to the hub"
+                " name a sequence classifier in a local folder or check your connection to the Hugging Face hub"
             ) from None
         try:
             return cls(model.to(device), tokenizer, part.label, part.reads, part.max_tokens, precision)

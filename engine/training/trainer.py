@@ -354,7 +354,7 @@ class EvaluateAtTheEnd(TrainerCallback):
             control.should_evaluate = True
 
 
-def evaluates_first(context: RunContext) -> bool:
+def starts_with_evaluation(context: RunContext) -> bool:
     """Whether training begins with an evaluation: figure 7.8's first point, or one that a stop prevented."""
     return context.resume_from is None or (context.resume_from / EVALUATION_DUE).exists()
 

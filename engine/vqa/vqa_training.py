@@ -1,4 +1,7 @@
-"""Trains a VQA model as configured (listing 7.4), from loading data and models to saving the result."""
+"""Trains a VQA model as configured, from loading data and models to saving the result.
+
+It does what the book's listing 7.4 does; `docs/architecture.md` has a table of the listings.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from looptop.engine.compute.device import Device, pick
 from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.errors import LooptopError, error_text
-from looptop.engine.models.memory import check_fit
+from looptop.engine.models.memory import check_memory
 from looptop.engine.runs.alerts import QUESTION_ONLY, read_question_only
 from looptop.engine.runs.context import READING_DATA, RunContext, loading
 from looptop.engine.text import counted, visible
@@ -27,7 +30,7 @@ from looptop.engine.training.result import save_result
 from looptop.engine.training.trainer import (
     STEP_METRICS,
     EvaluateAtTheEnd,
-    evaluates_first,
+    starts_with_evaluation,
     trainer_arguments,
 )
 from looptop.engine.training.unreached import freeze_unreached
@@ -80,15 +83,17 @@ def train(context: RunContext) -> dict[str, Any]:
     advice = vqa_memory_advice(config.model)
     context.activity = loading(advice)
     context.report("loading the models")
-    check_fit(context, device, lambda copies: vqa_sizes(config.model, copies), config.training.optim, advice)
+    check_memory(context, device, lambda copies: vqa_sizes(config.model, copies), config.training.optim, advice)
     model, processor = build_model(config)
     context.raise_if_stopped()
     model.to(device.torch_device)  # type: ignore[arg-type]  # A decorator of transformers hides the signature.
     if config.model.kernels == "fast":
         use_fast_kernels(model.decoder)
     train_split, validation, test = question_splits(context, config, splits, model, processor, problem_reporter)
-    arguments = training_arguments(config, context.folder.checkpoints, device, evaluate_first=evaluates_first(context))
-    words = _words(context, train_split)
+    arguments = training_arguments(
+        config, context.folder.checkpoints, device, eval_on_start=starts_with_evaluation(context)
+    )
+    vocabulary = _training_vocabulary(context, train_split)
     trainer = VqaTrainer(
         model,
         arguments,
@@ -98,7 +103,7 @@ def train(context: RunContext) -> dict[str, Any]:
         context,
         config.training.answer_samples,
         problem_reporter,
-        words,
+        vocabulary,
         callbacks=_callbacks(context, config),
     )
     trainer.remove_callback(PrinterCallback)
@@ -131,19 +136,16 @@ def train(context: RunContext) -> dict[str, Any]:
 
     def save(folder: Path) -> None:
         save_model(folder, model, processor, config, figures | count)
-        _save_checks(context, folder, model, processor, train_split, validation, words)
+        _save_answer_checks(context, folder, model, processor, train_split, validation, vocabulary)
 
     if not save_result(context, save):
         return {"seconds": time.time() - began}
     return {**figures, "step": trainer.result_step, "seconds": time.time() - began}
 
 
-def question_only_accuracy(train: Questions, validation: Questions) -> float:
-    """The validation accuracy without looking at the image.
-
-    It answers each question as `QuestionOnly` does from the training split.
-    """
-    rows = train.rows
+def question_only_accuracy(train_split: Questions, validation: Questions) -> float:
+    """Validation accuracy of the `QuestionOnly` baseline, built on the training split."""
+    rows = train_split.rows
     baseline = QuestionOnly.of_columns(rows["question"][:], rows["question_type"][:], rows["answer"][:])
     asked = zip(validation.rows["question"][:], validation.rows["question_type"][:], validation.truths, strict=True)
     scores = [vqa_score(baseline.answer(question, kind) or "", truths) for question, kind, truths in asked]
@@ -156,23 +158,26 @@ def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
     Raises:
         LooptopError: A part cannot be loaded, or is incomplete.
     """
-    names = config.model
+    model_config = config.model
     try:
-        if names.start_from:
-            folder = folder_of(names.start_from)
+        if model_config.start_from:
+            folder = folder_of(model_config.start_from)
             model = load_model(folder)
             processor = VqaProcessor.from_pretrained(folder)
-            model.config.fusion = names.fusion
+            model.config.fusion = model_config.fusion
         else:
-            text, image, decoder = (resolve(name) for name in (names.text_encoder, names.image_encoder, names.decoder))
-            model = VqaModel.from_parts(text, image, decoder, fusion=names.fusion)
+            text, image, decoder = (
+                resolve(name) for name in (model_config.text_encoder, model_config.image_encoder, model_config.decoder)
+            )
+            model = VqaModel.from_parts(text, image, decoder, fusion=model_config.fusion)
             processor = VqaProcessor.from_parts(text, image, decoder)
     except OSError as error:
         # The hub's message has several lines; the first names what it did not find.
         raise LooptopError(
-            f"a model cannot be loaded: {error_text(error)}; name a local folder or connect to the hub"
+            f"a model cannot be loaded: {error_text(error)};"
+            " name a local folder or check your connection to the Hugging Face hub"
         ) from None
-    model.freeze(names.freeze)
+    model.freeze(model_config.freeze)
     try:
         unreached = freeze_unreached(model, lambda: _loss_of_a_sample(model, processor))
     except LooptopError:
@@ -207,7 +212,7 @@ def _loss_of_a_sample(model: VqaModel, processor: VqaProcessor) -> Tensor:
 
 
 def training_arguments(
-    config: VqaRunConfig, output_dir: Path, device: Device, *, evaluate_first: bool = True
+    config: VqaRunConfig, output_dir: Path, device: Device, *, eval_on_start: bool = True
 ) -> TrainingArguments:
     """Trainer's arguments for a run."""
     chosen = config.training
@@ -218,7 +223,7 @@ def training_arguments(
         gradient_accumulation_steps=chosen.gradient_accumulation_steps,
         eval_strategy=chosen.eval_strategy,
         eval_steps=chosen.eval_steps,
-        eval_on_start=evaluate_first,
+        eval_on_start=eval_on_start,
         save_strategy=chosen.eval_strategy,
         save_steps=chosen.eval_steps,
         metric_for_best_model=f"eval_{chosen.metric_for_best_model}",
@@ -236,11 +241,11 @@ def save_model(
     """Saves the result as one folder: weights, configuration, tokenizers, image processor, card."""
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    names = config.model
-    origin = names.start_from or f"{names.text_encoder}, {names.image_encoder} and {names.decoder}"
+    chosen = config.model
+    origin = chosen.start_from or f"{chosen.text_encoder}, {chosen.image_encoder} and {chosen.decoder}"
     (folder / "README.md").write_text(
         "# A visual-question-answering model\n\n"
-        f"Made by looptop from {visible(origin)}, fusion `{names.fusion}`, frozen: {', '.join(names.freeze)}.\n\n"
+        f"Made by looptop from {visible(origin)}, fusion `{chosen.fusion}`, frozen: {', '.join(chosen.freeze)}.\n\n"
         f"- data: {visible(config.data.source)}\n"
         f"- epochs: {config.training.num_train_epochs:g}, learning rate: {config.training.learning_rate:g}\n"
         f"- accuracy {figures['accuracy']:.4f} and loss {figures['loss']:.4f}"
@@ -250,8 +255,8 @@ def save_model(
     )
 
 
-def _words(context: RunContext, train_split: Questions) -> list[str] | None:
-    """The words that the model is trained on; journals it if the earlier ones cannot be read."""
+def _training_vocabulary(context: RunContext, train_split: Questions) -> list[str] | None:
+    """The words that the model has been trained on; None, and a warning, if the earlier model's cannot be read."""
     config = context.config
     assert isinstance(config, VqaRunConfig)
     try:
@@ -261,23 +266,23 @@ def _words(context: RunContext, train_split: Questions) -> list[str] | None:
         return None
 
 
-def _save_checks(
+def _save_answer_checks(
     context: RunContext,
     folder: Path,
     model: VqaModel,
     processor: VqaProcessor,
     train_split: Questions,
     validation: Questions,
-    words: list[str] | None,
+    vocabulary: list[str] | None,
 ) -> None:
-    """Saves what calibrates and doubts the model's answers. If it cannot be computed, the result is saved without."""
+    """Saves the calibration and the doubt checks; if they cannot be computed, the model is saved without them."""
     try:
         checks = fit_checks(
             model,
             processor,
             train_split,
             validation,
-            words,
+            vocabulary,
             lambda done, total: context.report("calibrating the confidence", done, total),
         )
     except Exception as error:  # A mistake here must not cost the trained model.

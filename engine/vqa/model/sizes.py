@@ -31,7 +31,7 @@ def vqa_sizes(model: ModelConfig, copies: int = 1) -> list[ModelSize]:
         f"the decoder {f'of {whole}' if whole else model.decoder}": built.decoder,
         "the projection layer": nn.ModuleList([built.text_projection, built.image_projection]),
     }
-    return [size_of(name, part, trained=True, copies=copies) for name, part in parts.items()]
+    return [size_of(name, part, is_trained=True, copies=copies) for name, part in parts.items()]
 
 
 def vqa_memory_advice(model: ModelConfig) -> list[str]:

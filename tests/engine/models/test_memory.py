@@ -178,31 +178,33 @@ def refuse_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
             (),
             "the models do not fit on cpu: the policy bundled:summariser has 371,521 parameters, the reference, its"
             " copy, has 371,521 parameters, the reward model bundled:grammar has 146,242 parameters and the reward"
-            " model bundled:sentiment has 146,307 parameters; for weights, gradients and Adam they need at least"
-            " 8.2 MiB, and 1.0 MiB are free; choose smaller models, set model.lora_rank or use another device",
+            " model bundled:sentiment has 146,307 parameters; they need at least 8.2 MiB (weights,"
+            " gradients and Adam's moments), but only 1.0 MiB is free; choose smaller models, set"
+            " model.lora_rank or use another device",
         ),
         (
             "ppo",
             ("lora_rank=8",),
             "the models do not fit on cpu: the policy bundled:summariser has 371,521 parameters, the reward model"
-            " bundled:grammar has 146,242 parameters and the reward model bundled:sentiment has 146,307 parameters; for"
-            " weights they need at least 2.5 MiB, and 1.0 MiB are free; choose smaller models or use another device",
+            " bundled:grammar has 146,242 parameters and the reward model bundled:sentiment has 146,307 parameters;"
+            " they need at least 2.5 MiB (weights), but only 1.0 MiB is free; choose smaller models or use another"
+            " device",
         ),
         (
             "vqa",
             (*VQA, "freeze=nothing"),
             "the models do not fit on cpu: the text encoder bundled:text_encoder has 250,080 parameters, the image"
             " encoder bundled:image_encoder has 369,888 parameters, the decoder bundled:decoder has 483,264 parameters"
-            " and the projection layer has 18,624 parameters; for weights, gradients and Adam they need at least"
-            " 17.0 MiB, and 1.0 MiB are free; choose smaller parts, freeze more of it (model.freeze) or use another"
-            " device",
+            " and the projection layer has 18,624 parameters; they need at least 17.0 MiB (weights, gradients"
+            " and Adam's moments), but only 1.0 MiB is free; choose smaller parts, freeze more of it"
+            " (model.freeze) or use another device",
         ),
         (
             "reward",
             REWARD,
-            "the model does not fit on cpu: the classifier bundled:grammar has 146,177 parameters; for weights,"
-            " gradients and Adam it needs at least 2.2 MiB, and 1.0 MiB are free; choose a smaller classifier or use"
-            " another device",
+            "the model does not fit on cpu: the classifier bundled:grammar has 146,177 parameters; it needs at"
+            " least 2.2 MiB (weights, gradients and Adam's moments), but only 1.0 MiB is free; choose a smaller"
+            " classifier or use another device",
         ),
     ],
 )
@@ -227,7 +229,7 @@ def test_on_a_gpu_each_process_counts_its_own_models(monkeypatch: pytest.MonkeyP
     with pytest.raises(
         LooptopError, match=r"does not fit on cuda:1: the decoder has 1,000 parameters; .*; buy one or use"
     ):
-        memory.check_fit(cast(Any, None), Device("cuda:1", "fp32", "a GPU", 1), count, "adamw_torch", ["buy one"])
+        memory.check_memory(cast(Any, None), Device("cuda:1", "fp32", "a GPU", 1), count, "adamw_torch", ["buy one"])
     assert asked == [1]
 
 
@@ -262,8 +264,8 @@ def test_models_that_just_fit_are_trained_and_the_figures_are_journalled(
     assert run.wait() is RunState.FINISHED, run.reason
     (event,) = [event.text for event in run.journal.events() if event.kind == "memory"]
     assert event == (
-        f"models need at least {bytes_text(needed)} on cpu for weights, gradients and Adam;"
-        f" {bytes_text(needed)} are free"
+        f"models need at least {bytes_text(needed)} on cpu (weights, gradients and Adam's moments);"
+        f" {bytes_text(needed)} is free"
     )
 
 

@@ -113,7 +113,7 @@ def test_a_mistake_in_calibrating_costs_no_model(
     progress = SimpleNamespace(end=lambda: None)
     context: Any = SimpleNamespace(config=config.preset("tiny"), journal=journal, report=print, progress=progress)
     monkeypatch.setattr(vqa_training, "fit_checks", fail)
-    vqa_training._save_checks(context, tmp_path, answerer.model, answerer.processor, *splits, None)
+    vqa_training._save_answer_checks(context, tmp_path, answerer.model, answerer.processor, *splits, None)
     ((kind, text, level),) = events
     assert (kind, level) == ("calibration", "warning") and "out of memory" in text
     assert not list(tmp_path.iterdir())
@@ -128,9 +128,9 @@ def test_words_that_cannot_be_read_cost_a_warning(
     events: list[tuple[str, str]] = []
     journal = SimpleNamespace(event=lambda kind, text, level="info": events.append((text, level)))
     context: Any = SimpleNamespace(config=config.preset("tiny"), journal=journal)
-    assert "shape" in (vqa_training._words(context, splits[0]) or []) and not events
+    assert "shape" in (vqa_training._training_vocabulary(context, splits[0]) or []) and not events
     monkeypatch.setattr(vqa_training, "earlier_words", fail)
-    assert vqa_training._words(context, splits[0]) is None
+    assert vqa_training._training_vocabulary(context, splits[0]) is None
     assert events == [("unknown words will not be flagged: training_words.json cannot be read", "warning")]
 
 
