@@ -261,6 +261,7 @@ async def test_what_the_run_needs_is_shown_before_it_starts_at_any_size(
         for size in reversed(SIZES):
             await pilot.resize_terminal(*size)
             if size[0] < 110:
+                await until(pilot, lambda: "About this run" not in shown(app))
                 await pilot.press("t")
             await until(
                 pilot, lambda: "36,694 on 3,800 images" in shown(app) and "missing image: 2 (7.png" in shown(app)
