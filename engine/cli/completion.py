@@ -1,4 +1,4 @@
-"""`looptop completion`: prints the code that completes looptop's commands in bash, zsh and fish, by argcomplete.
+"""`looptop completion`: prints the shell code that enables completion in bash, zsh or fish (uses argcomplete).
 
 The shell starts `looptop` with the line so far in its environment. The parser that reads commands also lists what can
 come next, so there is no second list of commands and options.
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Arguments) -> int:
-    """Prints the shell's code."""
+    """Prints the shell code."""
     say(shellcode(["looptop"], shell=arguments.shell).rstrip())
     return 0
 
@@ -55,14 +55,14 @@ def typed_words() -> list[str]:
         return line.split()[1:]
 
 
-def complete(parser: argparse.ArgumentParser) -> None:
-    """Answers the shell that started this process, and ends the process.
+def print_completions(parser: argparse.ArgumentParser) -> None:
+    """If the shell asked for completions, prints them and exits.
 
     Args:
-        parser: The whole parser, with the arguments of the command that was typed.
+        parser: The full parser; the typed command's subparser must already have its arguments.
     """
     for action in _actions(parser):
-        completer = _COMPLETERS.get(str(action.metavar)) or _COMPLETERS.get(action.dest)
+        completer = _COMPLETERS_BY_METAVAR.get(str(action.metavar)) or _COMPLETERS_BY_DEST.get(action.dest)
         if completer is not None:
             action.completer = completer  # type: ignore[attr-defined]  # argcomplete reads it
     argcomplete.autocomplete(parser, always_complete_options="long")
@@ -79,7 +79,7 @@ def _actions(parser: argparse.ArgumentParser) -> Iterable[argparse.Action]:
 def _runs(**_: Any) -> list[str]:
     from looptop.engine.runs.folder import RunFolder
 
-    return _safe(folder.id for folder in RunFolder.all())
+    return _printable(folder.id for folder in RunFolder.all())
 
 
 def _models(**_: Any) -> list[str]:
@@ -98,42 +98,41 @@ def _presets(**_: Any) -> list[str]:
     return configuration.presets(_typed_kind())
 
 
-def _metrics(**_: Any) -> list[str]:
+def _metrics(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     from looptop.engine.journal.reader import Journal
     from looptop.engine.runs.folder import RunFolder
 
-    run = typed_words()[1]
-    return _safe(Journal(RunFolder.find(run).db).names())
+    return _printable(Journal(RunFolder.find(parsed_args.run).db).names())
 
 
 def _typed_kind() -> str:
-    """The kind of run that was typed; argcomplete does not pass on what stands before the word to complete."""
+    """The kind of run that was typed; argcomplete's `parsed_args` lack it while an option's value is completed."""
     from looptop.engine import config as configuration
 
     return next((word for word in typed_words() if word in configuration.KINDS), "vqa")
 
 
-def _safe(names: Iterable[str]) -> list[str]:
-    """The names without control characters, which could act on a terminal."""
+def _printable(names: Iterable[str]) -> list[str]:
+    """Drops names that contain control characters, which could act on a terminal."""
     return [name for name in names if visible(name) == name]
 
 
-def _ignoring_errors(complete: Callable[..., list[str]]) -> Callable[..., list[str]]:
-    """Completes nothing if a home or run is damaged; the command itself will report what is wrong."""
+def _ignoring_errors(completer: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    """Returns no completions on any error, such as a damaged home or run; the command itself will report it."""
 
     def completions(**given: Any) -> list[str]:
         with contextlib.suppress(Exception):
-            return complete(**given)
+            return completer(**given)
         return []
 
     return completions
 
 
-_COMPLETERS = {
+_COMPLETERS_BY_METAVAR = {
     "RUN": _ignoring_errors(_runs),
     "MODEL": _ignoring_errors(_models),
-    "model": _ignoring_errors(_models),
     "KEY=VALUE": _ignoring_errors(_settings),
-    "preset": _ignoring_errors(_presets),
     "NAME": _ignoring_errors(_metrics),
 }
+_COMPLETERS_BY_DEST = {"model": _ignoring_errors(_models), "preset": _ignoring_errors(_presets)}
+"""For arguments whose metavar has no completer."""

@@ -281,11 +281,11 @@ def _run(words: list[str], began: float, open_app: OpenApp | None) -> int:
 
 def _print_completions() -> int:
     """Prints the words that can come next, for the shell's completion (see `completion.py`)."""
-    from looptop.engine.cli.completion import complete, typed_words
+    from looptop.engine.cli.completion import print_completions, typed_words
 
     chosen = next((word for word in typed_words() if word in COMMANDS), None)
     module = import_module(f"looptop.engine.cli.{COMMANDS[chosen].module}") if chosen else None
-    complete(_parser(chosen, module, describes=True))
+    print_completions(_parser(chosen, module, describes=True))
     return 0
 
 
