@@ -63,10 +63,10 @@ def test_colours_are_said_once() -> None:
 
 def test_many_blanks_are_one_sequence_where_the_terminal_erases_in_colour() -> None:
     line = "\x1b[48;2;1;2;3mab" + 150 * " " + "\r\n"
-    assert CompactOutput(erases=True).compress(line) == "\x1b[48;2;1;2;3mab\x1b[149X\x1b[149C \r\n"
-    assert CompactOutput(erases=False).compress(line) == line
-    assert CompactOutput(erases=True).compress("\x1b[4m" + 20 * " ") == "\x1b[4m" + 20 * " "
-    assert CompactOutput(erases=True).compress("\x1b]0;a" + 20 * " " + "\x07") == "\x1b]0;a" + 20 * " " + "\x07"
+    assert CompactOutput(can_erase=True).compress(line) == "\x1b[48;2;1;2;3mab\x1b[149X\x1b[149C \r\n"
+    assert CompactOutput(can_erase=False).compress(line) == line
+    assert CompactOutput(can_erase=True).compress("\x1b[4m" + 20 * " ") == "\x1b[4m" + 20 * " "
+    assert CompactOutput(can_erase=True).compress("\x1b]0;a" + 20 * " " + "\x07") == "\x1b]0;a" + 20 * " " + "\x07"
 
 
 @pytest.mark.parametrize(("term", "erases"), [("xterm-256color", True), ("screen", False), ("no-such-terminal", False)])

@@ -83,7 +83,7 @@ def test_an_image_arrives_in_its_cells(protocol: Protocol) -> None:
     graphic = encode(GRAPHICS[protocol], photo, 30, 10)
     assert graphic is not None
     terminal = ImageTerminal()
-    terminal.write(CompactOutput(erases=True).compress(f"\x1b7\x1b[5;9H{graphic.draw}\x1b8"))
+    terminal.write(CompactOutput(can_erase=True).compress(f"\x1b7\x1b[5;9H{graphic.draw}\x1b8"))
     (image,) = terminal.drawn
     assert (image.row, image.column) == (4, 8)
     assert terminal.unread == "\x1b7\x1b8"

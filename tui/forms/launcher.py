@@ -20,22 +20,24 @@ from looptop.tui.screens.controls import RunControls
 from looptop.tui.screens.watch import RUNS_INTERVAL, RUNS_LOAD, WatchLoop
 from looptop.tui.text import safe
 
-MOST_LISTED = 200
-"""Runs in the list below the form."""
-MOST_ASKED = 6
-"""Live runs that the question before a start lists."""
+MAX_LISTED = 200
+"""How many runs the list below the form shows at most."""
+MAX_LIVE_IN_QUESTION = 6
+"""How many live runs the question before a start lists at most."""
 
 
 class Launcher:
-    """Starts and chooses runs, for a screen that owns this object.
+    """Gives the Train or PPO screen the run to show: starts one from the form, or opens one that exists.
+
+    It also keeps the list of runs below the form current.
 
     Args:
         screen: The screen.
         form: Its form of a new run.
-        controls: Its controls, which ask before untrusted runs are copied.
-        lists: Returns whether the screen shows runs of this kind.
-        attach: Shows a run.
-        show_form: Shows the form.
+        controls: Its controls, which ask before the settings of an untrusted run are copied.
+        is_listed: Returns whether this screen lists a run.
+        attach: Shows a run in the screen.
+        show_form: Shows the form in the screen.
     """
 
     def __init__(
@@ -44,31 +46,32 @@ class Launcher:
         form: NewRunForm,
         controls: RunControls,
         *,
-        lists: Callable[[RunSummary], bool],
+        is_listed: Callable[[RunSummary], bool],
         attach: Callable[[RunFolder], None],
         show_form: Callable[[], None],
     ) -> None:
         self._screen = screen
         self._form = form
         self._controls = controls
-        self._lists = lists
+        self._is_listed = is_listed
         self._attach = attach
         self._show_form = show_form
         self._asked_for_form = False
-        self._opens_first = False
-        self._is_open: Callable[[], bool] = lambda: False
+        self._live_run_pending = False
+        self._is_run_open: Callable[[], bool] = lambda: False
         self._list_loop = WatchLoop(screen, self._read, RUNS_INTERVAL, RUNS_LOAD)
         form.on_start, form.runs.on_open = self.start, self.open
 
-    def start_listing(self, is_open: Callable[[], bool]) -> None:
-        """Lists the runs below the form from now on, while it is shown.
+    def start_listing(self, is_run_open: Callable[[], bool]) -> None:
+        """Lists the runs below the form from now on, while the form is shown.
 
-        The first time, it shows the live run, unless by then a run is open or a person has asked for the form.
+        The first list also opens a live run if there is one, unless by then a run is open or a person has asked for the
+        form.
 
         Args:
-            is_open: Returns whether a run is open.
+            is_run_open: Returns whether the screen shows a run.
         """
-        self._opens_first, self._is_open = True, is_open
+        self._live_run_pending, self._is_run_open = True, is_run_open
         self._list_loop.start()
 
     def list_now(self) -> None:
@@ -76,26 +79,26 @@ class Launcher:
         self._list_loop.poke()
 
     async def _read(self) -> bool:
-        if not (self._form.display or self._opens_first):
+        if not (self._form.display or self._live_run_pending):
             return False
         summaries = await self._summaries()
         self._form.runs.show(summaries)
-        if self._opens_first:
-            self._opens_first = False
+        if self._live_run_pending:
+            self._live_run_pending = False
             self._open_live(summaries)
         return True
 
     def _open_live(self, summaries: Sequence[RunSummary]) -> None:
-        if self._is_wanted_no_more():
+        if self._is_screen_taken():
             return
         training = [each for each in summaries if each.state in (RunState.RUNNING, RunState.PAUSED)]
         queued = [each for each in summaries if each.state is RunState.QUEUED]
         if live := [*training, *queued]:
-            self.open(live[0].id, unless=self._is_wanted_no_more)
+            self.open(live[0].id, unless=self._is_screen_taken)
 
-    def _is_wanted_no_more(self) -> bool:
-        """Whether the live run is not to be shown: another one is open, or a person has asked for the form."""
-        return self._asked_for_form or self._is_open()
+    def _is_screen_taken(self) -> bool:
+        """Whether the live run must not replace what is shown: a run is open, or a person has asked for the form."""
+        return self._asked_for_form or self._is_run_open()
 
     def open_form(self) -> None:
         """Shows the form, and the existing runs below it."""
@@ -105,7 +108,7 @@ class Launcher:
         self.list_now()
 
     def duplicate(self, run: RunFolder) -> None:
-        """Shows the form, filled in with the settings of a run."""
+        """Shows the form, filled in with the settings of a run; asks first if the run is not trusted."""
 
         def fill(config: RunConfig) -> None:
             self._form.fill(run.id, config, str(run.path))
@@ -117,7 +120,7 @@ class Launcher:
         self._controls.with_trust(run, lambda _asked: self._screen.services.fetch(run.config, fill))
 
     async def _show_edits(self, run: RunFolder) -> None:
-        """Has the form say how many edits of the run's training questions a run like it takes over."""
+        """Has the form show how many edits to the run's training questions the new run would take over."""
 
         def count() -> int:
             from looptop.engine.vqa.curation.inherited import count_inheritable
@@ -125,11 +128,11 @@ class Launcher:
             return count_inheritable(run)
 
         try:
-            edits = await in_thread(count)
+            edit_count = await in_thread(count)
         except LooptopError as error:
             self._screen.services.show_notice(error, "error")
         else:
-            self._form.show_edits(run.id, str(run.path), edits)
+            self._form.show_edits(run.id, str(run.path), edit_count)
 
     def choose(self, title: str, empty: str) -> None:
         """Opens a list from which a person chooses a run.
@@ -139,7 +142,7 @@ class Launcher:
             empty: The text of a list without runs.
         """
 
-        async def choose() -> None:
+        async def show_picker() -> None:
             from looptop.tui.screens.picker import Choice, Picker
 
             summaries = await self._summaries()
@@ -147,14 +150,14 @@ class Launcher:
             choices = [Choice(each.id, line) for each, line in zip(summaries, lines, strict=True)]
             self._screen.app.push_screen(Picker(title, choices, empty), self.open)
 
-        work(self._screen, choose(), "runs", exclusive=True)
+        work(self._screen, show_picker(), "runs", exclusive=True)
 
     def open(self, run_id: str | None, unless: Callable[[], bool] = lambda: False) -> None:
         """Shows the run with this id; None does nothing.
 
         Args:
             run_id: The id.
-            unless: Called when the run is found; returns whether to leave it unshown.
+            unless: Called once the run's folder is read; returns whether not to show the run after all.
         """
         if run_id is not None:
             self._screen.services.fetch(
@@ -162,8 +165,9 @@ class Launcher:
             )
 
     def start(self, config: RunConfig) -> None:
-        """Starts a run and shows it, or shows in the form why it did not start. If others train, asks whether to queue
-        it.
+        """Starts a run and shows it, or shows in the form why it did not start.
+
+        If other runs are live, first asks whether to start it beside them or queue it.
         """
         work(self._screen, self._start_or_ask(config), "start", exclusive=True)
 
@@ -183,8 +187,12 @@ class Launcher:
                 after = last if answer == "queue" else None
                 work(self._screen, self._start(config, after), "start", exclusive=True)
 
-        lines = run_list_lines(live[:MOST_ASKED])
-        more = [safe(f"and {len(live) - MOST_ASKED} more", "$text-muted")] if len(live) > MOST_ASKED else []
+        lines = run_list_lines(live[:MAX_LIVE_IN_QUESTION])
+        more = (
+            [safe(f"and {len(live) - MAX_LIVE_IN_QUESTION} more", "$text-muted")]
+            if len(live) > MAX_LIVE_IN_QUESTION
+            else []
+        )
         text = Content("\n").join([safe("They share this machine with the new run:"), *lines, *more])
         question = Question(
             "Other runs are live",
@@ -203,11 +211,11 @@ class Launcher:
         screen, form = self._screen, self._form
         screen.show_status("starting the engine process…", "$text-primary")
         form.is_starting = True
-        begin = partial(launch, config, after=after) if after is not None else partial(launch, config)
+        launch_run = partial(launch, config, after=after) if after is not None else partial(launch, config)
         if form.origin and config.kind == "vqa":
-            begin = partial(begin, like=form.origin)
+            launch_run = partial(launch_run, like=form.origin)
         try:
-            run = await in_thread(begin)
+            run = await in_thread(launch_run)
         except LooptopError as error:
             form.fail(str(error), getattr(error, "key", ""))
             screen.services.show_notice(error, "error")
@@ -221,4 +229,4 @@ class Launcher:
 
     async def _summaries(self) -> list[RunSummary]:
         summaries = await in_thread(self._screen.services.summaries.all)
-        return [each for each in summaries if self._lists(each)][:MOST_LISTED]
+        return [each for each in summaries if self._is_listed(each)][:MAX_LISTED]

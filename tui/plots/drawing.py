@@ -247,8 +247,8 @@ def _write_level(raster: Raster, level: Level, row: int) -> None:
     columns = range(begin, raster.width)
     where = next((each for each in (row, row - 1, row + 1) if raster.is_free(each, columns)), None)
     if where is not None:
-        for column, letter in zip(columns, text, strict=True):
-            raster.letter(column, where, letter, LEVEL)
+        for column, character in zip(columns, text, strict=True):
+            raster.character(column, where, character, LEVEL)
 
 
 def level_text(level: Level) -> str:

@@ -1,8 +1,8 @@
 """Draws lines into cells of Braille: 2 by 4 dots a cell, with one role for each cell.
 
-Neighbouring points are joined by straight lines of dots, so a curve is continuous at every size. plotext, which draws
-charts as plain text (`text_picture.py`), puts the ends of an axis into the middle of a cell, so a chart of two lines,
-as there are at 80x24, would have five of its eight rows of dots; and a dozen charts take it 14 ms, not 2.
+Neighbouring points are joined by straight lines of dots, so a curve is continuous at every size. plotext draws charts
+as plain text (`text_picture.py`), but puts the ends of an axis into the middle of a cell: a chart two text rows high,
+as at 80x24, would use only five of its eight dot rows. And a dozen charts would take 14 ms instead of 2.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 from looptop.tui.plots.curves import FAINT, FIFTH, FIRST, FOURTH, LEVEL, SECOND, SIXTH, THIRD, TextSpan
 
-_BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
-"""The bit of each dot in a Braille character, by column and row."""
+_DOT_BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+"""The bit of each dot in a Braille character, by dot column and dot row of the cell."""
 
 _MASKS = [
-    [[sum(bits[at] for at in range(top, bottom + 1)) for bottom in range(4)] for top in range(4)] for bits in _BITS
+    [[sum(bits[at] for at in range(top, bottom + 1)) for bottom in range(4)] for top in range(4)] for bits in _DOT_BITS
 ]
-"""The bits of a column's dots from one row to another, by column, first row and last row."""
+"""The bits of the dots from one dot row to another, by dot column, first and last dot row of the cell."""
 
 _BEHIND = (FAINT, LEVEL)
 """Roles that other curves are drawn over."""
@@ -54,34 +54,34 @@ class Raster:
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
-        self._bits = [bytearray(width) for _ in range(height)]
+        self._cell_bits = [bytearray(width) for _ in range(height)]
         self._roles = [bytearray(width) for _ in range(height)]
-        self._letters: dict[tuple[int, int], str] = {}
+        self._characters: dict[tuple[int, int], str] = {}
 
     def line(self, dots: Sequence[tuple[int, int]], role: int, pattern: Pattern = PLAIN) -> None:
         """Joins dots, which go to the right, by straight lines."""
         if pattern.dashes == PLAIN.dashes:
-            for x, top, bottom in _columns(dots):
-                self._column(x, top, bottom, role)
+            for x, top, bottom in _dot_columns(dots):
+                self._dot_column(x, top, bottom, role)
             return
         dashes, length = pattern.dashes, 0
         before: tuple[int, int] | None = None
         for dot in dots:
             for x, y in _between(before or dot, dot):
                 if dashes[length % len(dashes)] == "#":
-                    self._column(x, y, y, role)
+                    self._dot_column(x, y, y, role)
                 length += 1
             before = dot
 
-    def _column(self, x: int, top: int, bottom: int, role: int) -> None:
-        """Draws the dots of a column from `top` to `bottom`."""
+    def _dot_column(self, x: int, top: int, bottom: int, role: int) -> None:
+        """Draws the dots of dot column `x` from dot row `top` to `bottom`."""
         column, behind = x // 2, role in _BEHIND
         if not 0 <= column < self.width:
             return
         masks = _MASKS[x % 2]
         for row in range(max(0, top // 4), min(self.height - 1, bottom // 4) + 1):
             mask = masks[max(0, top - 4 * row)][min(3, bottom - 4 * row)]
-            bits, roles = self._bits[row], self._roles[row]
+            bits, roles = self._cell_bits[row], self._roles[row]
             if not behind and roles[column] in _BEHIND:
                 bits[column] = 0  # so that a curve stays visible on what is behind it
             bits[column] |= mask
@@ -89,20 +89,20 @@ class Raster:
 
     def point(self, dot: tuple[int, int], role: int, marker: str) -> None:
         """Marks a point."""
-        self.letter(dot[0] // 2, dot[1] // 4, marker, role)
+        self.character(dot[0] // 2, dot[1] // 4, marker, role)
 
-    def letter(self, column: int, row: int, letter: str, role: int) -> None:
-        """Writes a letter into a cell, over whatever is in it."""
+    def character(self, column: int, row: int, character: str, role: int) -> None:
+        """Writes a character into a cell, over whatever is in it."""
         if 0 <= row < self.height and 0 <= column < self.width:
-            self._letters[row, column] = letter
+            self._characters[row, column] = character
             self._roles[row][column] = role
 
     def is_free(self, row: int, columns: Iterable[int]) -> bool:
         """Whether nothing but lines that belong behind is in these cells of a row."""
         return 0 <= row < self.height and all(
             0 <= column < self.width
-            and (row, column) not in self._letters
-            and (not self._bits[row][column] or self._roles[row][column] in _BEHIND)
+            and (row, column) not in self._characters
+            and (not self._cell_bits[row][column] or self._roles[row][column] in _BEHIND)
             for column in columns
         )
 
@@ -110,17 +110,17 @@ class Raster:
         """The lines, from the top."""
         lines = []
         for row in range(self.height):
-            letters = [chr(0x2800 + bits) if bits else " " for bits in self._bits[row]]
-            lines.append(letters)
-        for (row, column), letter in self._letters.items():
-            lines[row][column] = letter
-        return [_merged(letters, roles) for letters, roles in zip(lines, self._roles, strict=True)]
+            characters = [chr(0x2800 + bits) if bits else " " for bits in self._cell_bits[row]]
+            lines.append(characters)
+        for (row, column), character in self._characters.items():
+            lines[row][column] = character
+        return [_merged(characters, roles) for characters, roles in zip(lines, self._roles, strict=True)]
 
 
-def _columns(dots: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
-    """The columns of a line through these dots, each with its first and last row.
+def _dot_columns(dots: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+    """The dot columns of a line through these dots, each with its first and last dot row.
 
-    A column is drawn from where the line enters it to where it leaves it, so neighbouring columns touch.
+    A dot column is drawn from where the line enters it to where it leaves it, so neighbouring ones touch.
     """
     if len(dots) == 1:
         yield dots[0][0], dots[0][1], dots[0][1]
@@ -151,25 +151,25 @@ def _between(begin: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, in
     return [(x0 + round((x1 - x0) * at / count), y0 + round((y1 - y0) * at / count)) for at in range(1, count + 1)]
 
 
-def _merged(letters: Sequence[str], roles: Sequence[int]) -> list[TextSpan]:
+def _merged(characters: Sequence[str], roles: Sequence[int]) -> list[TextSpan]:
     """A line, cut where the role changes; blanks belong to what is before them, so that there are few spans."""
     out: list[TextSpan] = []
     begin, role = 0, 0
-    for at, letter in enumerate(letters):
-        if letter != " " and roles[at] != role:
+    for at, character in enumerate(characters):
+        if character != " " and roles[at] != role:
             if at > begin and role:
-                out.append(TextSpan("".join(letters[begin:at]), role))
+                out.append(TextSpan("".join(characters[begin:at]), role))
                 begin = at
             role = roles[at]
-    return [*out, TextSpan("".join(letters[begin:]), role)]
+    return [*out, TextSpan("".join(characters[begin:]), role)]
 
 
-def text_spans(letters: Sequence[str], roles: Sequence[int]) -> list[TextSpan]:
+def text_spans(characters: Sequence[str], roles: Sequence[int]) -> list[TextSpan]:
     """A line, cut where the role changes."""
     out: list[TextSpan] = []
     begin = 0
-    for at in range(1, len(letters) + 1):
-        if at == len(letters) or roles[at] != roles[begin]:
-            out.append(TextSpan("".join(letters[begin:at]), roles[begin]))
+    for at in range(1, len(characters) + 1):
+        if at == len(characters) or roles[at] != roles[begin]:
+            out.append(TextSpan("".join(characters[begin:at]), roles[begin]))
             begin = at
     return out

@@ -83,7 +83,7 @@ class PpoScreen(MainScreen):
             self,
             self.widgets.form,
             self.controls.run_controls,
-            lists=lambda summary: summary.kind == "ppo",
+            is_listed=lambda summary: summary.kind == "ppo",
             attach=self.attach,
             show_form=self._show_form,
         )

@@ -1,8 +1,8 @@
 """Compresses terminal output: leaves out colour sequences that change nothing, and erases instead of writing spaces.
 
-Textual writes all colours before each segment and resets them after it, some forty bytes for a letter. That is most of
-what a screen costs over SSH: `looptop attach` of twenty charts at 200x60 writes 121 KB without this, 41 KB with
-it.
+A colour sequence (SGR, `ESC [ ... m`) sets colours and attributes such as bold. Textual writes one with all colours
+before each segment and resets them after it: about forty bytes even for a single letter. That is most of what a screen
+costs over SSH: `looptop attach` of twenty charts at 200x60 writes 121 KB without this, 41 KB with it.
 """
 
 from __future__ import annotations
@@ -11,61 +11,66 @@ import re
 
 _TOKEN = re.compile(r"\x1b\[([\d;]*)m|\x1b\[\d*(?:;\d*)*H|[^\x1b]+|\x1b")
 _BLANKS = re.compile(r" {13,}")
+"""Spaces that are erased instead. For fewer, the sequences would save one byte at most."""
 _PLAIN = ("", "", frozenset[str]())
 _State = tuple[str, str, frozenset[str]]
 """Foreground, background and attributes, as the parameters of a colour sequence."""
 
-_ENDED_BY = {"21": "1", "22": "1 2", "23": "3", "24": "4", "25": "5 6", "27": "7", "28": "8", "29": "9"}
-"""The attributes that each parameter ends."""
+_ENDS = {"21": "1", "22": "1 2", "23": "3", "24": "4", "25": "5 6", "27": "7", "28": "8", "29": "9"}
+"""By parameter: the attributes that it ends."""
 _PARAMETER_TO_END = {"1": "22", "2": "22", "3": "23", "4": "24", "7": "27", "9": "29"}
-"""The parameter that ends an attribute; any other attribute is ended by a full reset."""
+"""By attribute: the parameter that ends it; any other attribute is ended by a full reset."""
 _UNSEEN_ON_BLANKS = frozenset({"1", "2", "3"})
-_MAX_KNOWN = 4096
-"""How many results of `_apply` are kept."""
+"""Bold, faint and italic: attributes that a space does not show."""
+_MAX_CACHED = 4096
+"""How many results of `_apply` are cached."""
 
 
 class CompactOutput:
     """Compresses the output to one terminal; it must receive all of it, in order.
 
     Args:
-        erases: Whether the terminal can erase characters in the background colour; see `erases_in_colour`.
+        can_erase: Whether the terminal can erase characters in the background colour; see `erases_in_colour`.
     """
 
-    def __init__(self, erases: bool = False) -> None:
-        self._erases = erases
+    def __init__(self, can_erase: bool = False) -> None:
+        self._can_erase = can_erase
         self._terminal_state: _State = _PLAIN
         """The state that the output so far has set."""
         self._wanted_state: _State = _PLAIN
         """The state that the program has requested last."""
-        self._known: dict[tuple[_State, str], _State] = {}
+        self._cache: dict[tuple[_State, str], _State] = {}
 
     def compress(self, text: str) -> str:
-        """Output with the same effect on the terminal and no more bytes."""
+        """Output with the same effect on the terminal, normally in far fewer bytes.
+
+        It can be a few bytes longer where the program resets everything at once and little was set.
+        """
         out: list[str] = []
         in_string = False  # inside a string such as a title or a picture, which is not shown as text
         for match in _TOKEN.finditer(text):
             token, parameters = match[0], match[1]
             if parameters is not None:
-                self._wanted_state = self._after(self._wanted_state, parameters)
+                self._wanted_state = self._apply_cached(self._wanted_state, parameters)
             elif token[0] != "\x1b":
                 if self._wanted_state != self._terminal_state and (shown := token.strip("\r\n")):
-                    out.append(self._change(blank=not shown.strip(" ")))
-                if self._erases and not in_string and self._terminal_state[2] <= _UNSEEN_ON_BLANKS:
+                    out.append(self._change_sequence(blank=not shown.strip(" ")))
+                if self._can_erase and not in_string and self._terminal_state[2] <= _UNSEEN_ON_BLANKS:
                     token = _BLANKS.sub(_erase, token)
                 out.append(token)
                 in_string = False
             elif token == "\x1b":
                 # Any other sequence may use the colours, as erasing does, so they are set first.
                 if self._wanted_state != self._terminal_state:
-                    out.append(self._change())
+                    out.append(self._change_sequence())
                 out.append(token)
                 in_string = True
             else:
                 out.append(token)  # only moves the cursor: colours do not matter
         return "".join(out)
 
-    def _change(self, blank: bool = False) -> str:
-        """The sequence that changes the terminal's colours to the requested ones.
+    def _change_sequence(self, blank: bool = False) -> str:
+        """The sequence that changes the terminal's colours to the requested ones; empty if it would change nothing.
 
         Args:
             blank: Only spaces follow, of which only the background is visible.
@@ -86,17 +91,17 @@ class CompactOutput:
                 "" if foreground == had_foreground else foreground or "39",
                 "" if background == had_background else background or "49",
             ]
-        colours = ";".join(part for part in parts if part)
-        return f"\x1b[{colours}m" if colours else ""
+        parameters = ";".join(part for part in parts if part)
+        return f"\x1b[{parameters}m" if parameters else ""
 
-    def _after(self, state: _State, parameters: str) -> _State:
-        """As `_apply`, but remembers its results."""
+    def _apply_cached(self, state: _State, parameters: str) -> _State:
+        """As `_apply`, but caches its results."""
         key = (state, parameters)
-        state_after = self._known.get(key)
+        state_after = self._cache.get(key)
         if state_after is None:
-            if len(self._known) > _MAX_KNOWN:
-                self._known.clear()
-            state_after = self._known[key] = _apply(state, parameters)
+            if len(self._cache) > _MAX_CACHED:
+                self._cache.clear()
+            state_after = self._cache[key] = _apply(state, parameters)
         return state_after
 
 
@@ -131,14 +136,14 @@ def _apply(state: _State, parameters: str) -> _State:
         elif code in ("38", "48"):
             kind = next(codes, "")
             rest = [next(codes, "0") for _ in range(3 if kind == "2" else 1)]
-            colours = ";".join([code, kind, *rest])
-            foreground, background = (colours, background) if code == "38" else (foreground, colours)
+            colour = ";".join([code, kind, *rest])
+            foreground, background = (colour, background) if code == "38" else (foreground, colour)
         elif code == "39":
             foreground = ""
         elif code == "49":
             background = ""
-        elif code in _ENDED_BY:
-            attributes -= frozenset(_ENDED_BY[code].split())
+        elif code in _ENDS:
+            attributes -= frozenset(_ENDS[code].split())
         elif 30 <= int(code) <= 37 or 90 <= int(code) <= 97:
             foreground = code
         elif 40 <= int(code) <= 47 or 100 <= int(code) <= 107:

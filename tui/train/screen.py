@@ -55,7 +55,7 @@ class TrainScreen(MainScreen):
             self,
             self._form,
             self._controls,
-            lists=lambda summary: summary.kind != "ppo",  # PPO has a screen of its own.
+            is_listed=lambda summary: summary.kind != "ppo",  # PPO has a screen of its own.
             attach=self.attach,
             show_form=self._show_form,
         )
