@@ -92,7 +92,7 @@ class JournalWriter:
 
     Args:
         path: `run.db`; made if missing.
-        step_limit: Write when this many steps have gathered, ...
+        step_limit: Write metrics when this many steps have gathered, ...
         seconds: ... or when this much time has passed.
         network: Whether the file is on a network file system; None asks the kernel.
 
