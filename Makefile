@@ -31,7 +31,7 @@ test: $(STAMP) $(LINKS)
 	test $$tests -eq 0 || echo "tests failed: see above"; \
 	test $$tests -eq 0 && test $$checks -eq 0
 
-# For the inner loop: nothing that starts a process, opens a terminal or the app, trains, or damages files by the hundred.
+# For the inner loop: nothing that starts a process, opens a terminal or the app, trains, or damages files over and over.
 test-fast: $(STAMP)
 	$(PYTEST) $(SPREAD) -m "not slow"
 

@@ -457,7 +457,7 @@ def test_a_damaged_record_of_wandb_is_named_and_the_run_keeps_its_end(tmp_path: 
     assert Journal(run.db).states()[-1].reason == "exit code 3"
 
 
-@pytest.mark.slow  # It damages imports hundreds of times.
+@pytest.mark.slow  # It damages imports over and over.
 @pytest.mark.parametrize("part", range(4))
 def test_changed_bytes_of_any_import_leave_whole_runs_or_none(part: int, tmp_path: Path) -> None:
     files = damage.sample_logs(tmp_path / "logs")

@@ -144,7 +144,7 @@ def test_a_damaged_run_is_exported_as_far_as_it_goes(form: str, tmp_path: Path) 
     assert main(["export", run.id, "--to", form, "--out", str(tmp_path / "out")]) == 0
 
 
-@pytest.mark.slow  # It damages a run hundreds of times.
+@pytest.mark.slow  # It damages a run over and over.
 def test_any_value_in_any_column_is_a_result_or_a_sentence() -> None:
     run = damage.sample_run()
     whole = run.path.with_name(".whole")
@@ -158,7 +158,7 @@ def test_any_value_in_any_column_is_a_result_or_a_sentence() -> None:
             shutil.copy(whole / "run.db", run.db)
 
 
-@pytest.mark.slow  # It damages a run hundreds of times.
+@pytest.mark.slow  # It damages a run over and over.
 @pytest.mark.parametrize("name", ["run.db", "config.toml", "about.toml", "run.lock"])
 def test_changed_bytes_of_any_file_are_a_result_or_a_sentence(name: str) -> None:
     run = damage.sample_run()
