@@ -49,6 +49,12 @@ async def until(pilot: Any, holds: Callable[[], object], limit: float = 20.0) ->
         await pilot.pause(POLL_SECONDS)
 
 
+async def resize(pilot: Any, width: int, height: int) -> None:
+    """Gives the terminal another size, and waits until the screen is laid out for it."""
+    await pilot.resize_terminal(width, height)
+    await until(pilot, lambda: pilot.app.screen._compositor.size == (width, height))
+
+
 def shown(app: Any) -> str:
     """What stands on the screen, as text."""
     size = app.size

@@ -18,7 +18,7 @@ from looptop.tui.ask.screen import AskScreen
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers, answer_of
 from tests.tui.ask_helpers import ask, reply_with, until_shown
-from tests.tui.conftest import shown, until
+from tests.tui.conftest import resize, shown, until
 
 SIZE = (120, 40)
 
@@ -59,7 +59,7 @@ async def test_other_tokens_stand_beside_those_of_the_answer(answers: QuickAnswe
     async with app.run_test(size=(80, 24)) as pilot:
         await ask(pilot, "what is the color of the shape?")
         for size in ((80, 24), (120, 40)):
-            await pilot.resize_terminal(*size)
+            await resize(pilot, *size)
             await until(pilot, lambda: "or crimson" in shown(app))
             lines = str(app.screen.query_one("#answer-text", Static).render()).splitlines()
             first = next(index for index, line in enumerate(lines) if line.startswith("red 50.0%"))
@@ -424,7 +424,7 @@ async def test_doubts_stand_beside_the_answer(answers: QuickAnswers) -> None:
         await ask(pilot, "what?")
         await until(pilot, lambda: "75.0%" in shown(app))
         for size in ((80, 24), (120, 40)):
-            await pilot.resize_terminal(*size)
+            await resize(pilot, *size)
             await until(pilot, lambda: "2 words that its training never saw: wug, [b]zorp" in answer_text(app))
             assert "unlike its training images: distance 0.61," in answer_text(app)
             assert "while 99 % of its validation images are below 0.32" in answer_text(app)
@@ -445,7 +445,7 @@ async def test_nothing_is_cut_off_at_any_size(answers: QuickAnswers) -> None:
         await ask(pilot, "what is the color of the shape?")
         await until(pilot, lambda: "confidence" in shown(app))
         for size in ((200, 60), (120, 40), (80, 24)):
-            await pilot.resize_terminal(*size)
+            await resize(pilot, *size)
             await until(pilot, lambda: "confidence" in shown(app) and "bundled · 10 ms" in shown(app))
             for region in (widget.region for widget in app.screen.children if widget.display):
                 assert region.right <= size[0] and region.bottom <= size[1]

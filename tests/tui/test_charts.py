@@ -26,7 +26,7 @@ from looptop.tui.widgets.bars import TopBar, alerts_sign
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
-from tests.tui.conftest import shown, until
+from tests.tui.conftest import resize, shown, until
 
 SIZE = (120, 40)
 STEPS = 3000
@@ -202,7 +202,7 @@ async def test_it_fits_at_any_size(answers: QuickAnswers) -> None:
         screen = await complete(pilot)
         assert len(names(screen.query_one(ChartWall))) == 9
         for size, count in (((80, 24), 4), ((200, 60), 20), ((100, 30), 4)):
-            await pilot.resize_terminal(*size)
+            await resize(pilot, *size)
             await until(pilot, lambda count=count: len(names(screen.query_one(ChartWall))) == count)  # type: ignore[misc]
             app.action_theme()
             await complete(pilot)

@@ -26,7 +26,7 @@ from looptop.tui.ask.images.thumbnail_list import ImageList
 from looptop.tui.ask.sources import run_data
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
-from tests.tui.conftest import shown, until
+from tests.tui.conftest import resize, shown, until
 
 SIZE = (120, 40)
 KEYS = {" ": "space", ":": "colon", "/": "slash", "<": "less_than_sign", "%": "percent_sign", "_": "underscore"}
@@ -481,7 +481,7 @@ async def test_the_gallery_fills_the_screen_with_thumbnails(answers: QuickAnswer
     app = make_app(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         for size in ((80, 24), (120, 40), (200, 60)):
-            await pilot.resize_terminal(*size)
+            await resize(pilot, *size)
             await pilot.press("p")
             await until(pilot, lambda: "·" not in "".join(shown(app).splitlines()[2:-3]) and "3.png" in shown(app))
             lines = shown(app).splitlines()

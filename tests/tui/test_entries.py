@@ -25,7 +25,7 @@ from tests.factories.quick_answers import QuickAnswers
 from tests.factories.synthetic_ppo import Maker
 from tests.factories.synthetic_ppo import make_run as ppo_run
 from tests.factories.vqa_runs import make_run
-from tests.tui.conftest import shown, until
+from tests.tui.conftest import resize, shown, until
 
 LONG = "the training loss stays above its start: 236.4 at step 31, 0.84 before training. To try: less of everything"
 
@@ -194,7 +194,7 @@ async def test_a_log_is_searched_from_its_end_and_followed_until_one_scrolls_up(
         assert "and more" not in shown(app)
         await pilot.press("slash", *"nowhere", "enter")
         await until(pilot, lambda: "not found" in shown(app))
-        await pilot.resize_terminal(60, 30)
+        await resize(pilot, 60, 30)
         await pilot.press("slash", "q", "escape")
         await until(pilot, lambda: isinstance(app.screen, Entries) and entries.has_focus)
         await pilot.press("q")

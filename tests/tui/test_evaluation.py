@@ -34,7 +34,7 @@ from looptop.tui.plots.reliability_chart import reliability_drawing
 from looptop.tui.widgets.table import MORE_COLUMNS
 from tests.factories.evaluations import evaluation, result
 from tests.factories.quick_answers import QuickAnswers
-from tests.tui.conftest import shown, until
+from tests.tui.conftest import resize, shown, until
 
 SIZE = (120, 40)
 
@@ -288,7 +288,7 @@ async def test_every_page_fits_the_terminal(app: LooptopApp, tmp_path: Path) -> 
     async with app.run_test(size=(200, 60)) as pilot:
         await opened(pilot)
         for size in ((200, 60), (80, 24), (40, 12)):
-            await pilot.resize_terminal(*size)
+            await resize(pilot, *size)
             await until(pilot, lambda: "75.00 %" in shown(app))
             for words in ("confidence", "[1]", "question", "no wrong answer", "another model", "accuracy"):
                 await pilot.press("tab")
@@ -331,5 +331,5 @@ async def test_a_wide_confusion_table_scrolls_with_its_cursor(app: LooptopApp) -
         await until(pilot, lambda: grid.cell == ("answer-07", "answer-07"))
         await until(pilot, lambda: "[1]" in shown(app) and "answered: answer-07" in shown(app))
         assert not shown(app).splitlines()[titles].endswith(MORE_COLUMNS)
-        await pilot.resize_terminal(40, 14)
+        await resize(pilot, 40, 14)
         await until(pilot, lambda: "[1]" in shown(app))

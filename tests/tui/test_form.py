@@ -32,7 +32,7 @@ from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.quick_estimates import KNOWN, QuickEstimates
 from tests.factories.vqa_runs import make_run
-from tests.tui.conftest import shown, until
+from tests.tui.conftest import resize, shown, until
 from tests.tui.form_helpers import form_of, put, under_cursor, wrong
 
 SIZE = (120, 40)
@@ -54,7 +54,7 @@ async def test_everything_that_can_be_set_is_there_at_any_size(answers: QuickAns
         table.focus()
         settings = settings_of(preset("tiny", kind))
         for size in SIZES:
-            await pilot.resize_terminal(*size)
+            await resize(pilot, *size)
             assert table.shown_keys == [setting.key for setting in settings]
             await pilot.press("end")
             await until(pilot, lambda: settings[-1].key in shown(app) and settings[-1].meaning[:40] in shown(app))
@@ -259,7 +259,7 @@ async def test_what_the_run_needs_is_shown_before_it_starts_at_any_size(
     async with app.run_test(size=SIZES[-1]) as pilot:
         await go(pilot)
         for size in reversed(SIZES):
-            await pilot.resize_terminal(*size)
+            await resize(pilot, *size)
             if size[0] < 110:
                 await until(pilot, lambda: "About this run" not in shown(app))
                 await pilot.press("t")

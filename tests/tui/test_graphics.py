@@ -21,7 +21,7 @@ from looptop.tui.widgets.picture import Picture
 from tests.factories.apps import make_app
 from tests.factories.image_terminal import ImageTerminal, decode_sixel
 from tests.factories.quick_answers import QuickAnswers
-from tests.tui.conftest import shown, until
+from tests.tui.conftest import resize, shown, until
 
 SIZE = (120, 40)
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8))
@@ -226,7 +226,7 @@ async def test_an_image_follows_a_change_of_size_and_leaves_with_its_widget(answ
     app, terminal = on_terminal(answers)
     async with app.run_test(size=SIZE) as pilot:
         picture = await show_graphics(pilot, Protocol.KITTY)
-        await pilot.resize_terminal(100, 30)
+        await resize(pilot, 100, 30)
         await until(pilot, lambda: [each.rows for each in terminal.images.values()] == [picture.content_region.height])
         await pilot.press("v")
         await until(pilot, lambda: len(terminal.images) == 1 and "before and after" in shown(app))

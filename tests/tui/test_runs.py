@@ -33,7 +33,7 @@ from looptop.tui.widgets.field import Field
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
-from tests.tui.conftest import shown, until
+from tests.tui.conftest import resize, shown, until
 from tests.tui.form_helpers import form_of, put
 
 LEFT_ON = "runs"
@@ -463,7 +463,7 @@ async def test_it_fits_at_any_size(answers: QuickAnswers) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, 1)
         for size in ((80, 24), (120, 40), (200, 60)):
-            await pilot.resize_terminal(*size)
+            await resize(pilot, *size)
             await until(pilot, lambda: all(each in shown(app) for each in ("✓ finished", "title, note", "processor")))
             app.action_theme()
             await until(pilot, lambda: "✓ finished" in shown(app))

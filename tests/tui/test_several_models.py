@@ -26,7 +26,7 @@ from tests.factories.evaluations import evaluation, result
 from tests.factories.image_lists import image_list
 from tests.factories.quick_answers import QuickAnswers, answer_of
 from tests.tui.ask_helpers import ask, column, open_many
-from tests.tui.conftest import shown, until
+from tests.tui.conftest import resize, shown, until
 
 SIZE = (120, 40)
 SAYS = {"bundled": "red", "vqa-2": "green", "vqa-3": "blue"}
@@ -68,7 +68,7 @@ async def test_marked_models_answer_side_by_side(answers: QuickAnswers) -> None:
         await ask(pilot, "what colour?")
         await until(pilot, lambda: "Answer of bundled" in shown(app) and "Answer of vqa-2" in shown(app))
         for size in ((80, 24), (120, 40), (200, 60)):
-            await pilot.resize_terminal(*size)
+            await resize(pilot, *size)
             await until(pilot, lambda: shown(app).count("75.0%") >= 4)
             views = list(app.screen.query(AnswerView))
             assert len(views) == 2 and all(view.size.height > 2 for view in views)

@@ -10,7 +10,7 @@ from looptop.tui.screens.base import Overlay
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
-from tests.tui.conftest import shown, until
+from tests.tui.conftest import resize, shown, until
 
 SMALL = [(40, 12), (79, 24), (80, 23), (200, 15), (40, 60)]
 
@@ -67,9 +67,9 @@ async def test_an_overlay_takes_the_whole_terminal(answers: QuickAnswers) -> Non
 async def test_a_terminal_that_grows_shows_whole_screens_again(answers: QuickAnswers) -> None:
     async with (app := make_app(answers)).run_test(size=(40, 12)) as pilot:
         await until(pilot, lambda: "1.png" in shown(app) and "Question" not in shown(app))
-        await pilot.resize_terminal(80, 24)
+        await resize(pilot, 80, 24)
         await until(pilot, lambda: "1.png" in shown(app) and "Question" in shown(app) and "looptop" in shown(app))
-        await pilot.resize_terminal(60, 20)
+        await resize(pilot, 60, 20)
         await until(pilot, lambda: "Question" not in shown(app))
 
 
@@ -78,6 +78,6 @@ async def test_a_terminal_that_is_too_small_is_one_sentence(answers: QuickAnswer
     async with (app := make_app(answers)).run_test(size=(width, height)) as pilot:
         await until(pilot, lambda: "at least 40 by 12" in " ".join(shown(app).split()))
         assert "1.png" not in shown(app)
-        await pilot.resize_terminal(40, 12)
+        await resize(pilot, 40, 12)
         await until(pilot, lambda: "1.png" in shown(app))
         assert "at least 40 by 12" not in shown(app)

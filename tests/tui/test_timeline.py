@@ -24,7 +24,7 @@ from looptop.tui.evaluation.timeline_reader import TimelineReader
 from looptop.tui.plots.sparkline import cell_of, sparkline_of_latest
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
-from tests.tui.conftest import shown, until
+from tests.tui.conftest import resize, shown, until
 
 SIZE = (120, 40)
 QUESTIONS = (
@@ -202,16 +202,15 @@ async def test_cards_fit_every_terminal(answers: QuickAnswers, tmp_path: Path) -
         await until(pilot, lambda: "vqa-1" in shown(app))
         await pilot.press("w")
         for size in ((80, 24), (200, 60), (40, 12)):
-            await pilot.resize_terminal(*size)
+            await resize(pilot, *size)
             await until(pilot, lambda: "evaluation 3 of 3 · step 40" in shown(app) and "▄▄▄▄" in shown(app))
             cards = app.screen.query_one(SampleCards)
-            cards.cursor = 0
-            await pilot.pause()
             text = "\n".join(line[cards.region.x :] for line in shown(app).splitlines())
             for words in ("what is the", "truth   red", "✓ 62.5% red", "✗✗✓"):
                 assert words in text
             await pilot.press("down", "down", "right", "right")
             assert cards.cursor == 2
+            cards.cursor = 0
 
 
 async def test_the_run_view_shows_whole_questions(answers: QuickAnswers, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from tests.factories.apps import make_app
 from tests.factories.curated_runs import add_epoch, curated_run
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
-from tests.tui.conftest import shown, until
+from tests.tui.conftest import resize, shown, until
 
 SIZE = (120, 40)
 EMPTY = ("ctrl+a", "ctrl+k")
@@ -259,7 +259,7 @@ async def test_it_fits_into_every_terminal(answers: QuickAnswers, tmp_path: Path
     async with app.run_test(size=(40, 12)) as pilot:
         page = await opened(pilot)
         for size in ((40, 12), (79, 24), (80, 24), (120, 40), (200, 60)):
-            await pilot.resize_terminal(*size)
+            await resize(pilot, *size)
             await until(pilot, lambda: "12.35" in shown(app) or "12.34" in shown(app))
             assert all(widget.region.right <= size[0] for widget in page.walk_children(Widget) if widget.region)
             assert page.query_one("#question-panel").display == (size[0] >= 80)
