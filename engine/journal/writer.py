@@ -1,4 +1,4 @@
-"""Writes the journal of a run from a thread of its own, so that no disk, lock or reader ever blocks training.
+"""Writes the journal of a run from a thread of its own, so that no disk, lock or reader holds training up.
 
 Training only appends to a queue. The thread writes metrics after 20 steps or a second, whichever comes first, and
 every other entry (states, events, replies to controls) immediately, with the metrics before it. If the file is busy or
@@ -128,10 +128,10 @@ class JournalWriter:
     # Adding entries -----------------------------------------------------------------------------------------------
 
     def metrics(self, step: int, values: Mapping[str, float], time: float | None = None) -> None:
-        """Adds the values of one step; takes some microseconds, whatever the disk does.
+        """Adds the values of one step: microseconds, or up to 0.05 s while entries come faster than they are written.
 
-        A second value of the same name and step replaces the first. NaN and infinity are kept. A caller that fills the
-        queue faster than it is written (thousands of steps between two writes) waits, at most 0.05 s.
+        A second value of the same name and step replaces the first. NaN and infinity are kept. The wait comes when
+        thousands of entries are queued.
         """
         if self._closing:
             return

@@ -110,7 +110,7 @@ def check_memory(
     optimizer: str,
     advice: Sequence[str],
 ) -> None:
-    """Compares the memory that a run's models need with the free memory, and journals both.
+    """Refuses a run whose models need more than the free memory; otherwise journals both figures.
 
     Args:
         context: The run.

@@ -153,10 +153,12 @@ def question_only_accuracy(train_split: Questions, validation: Questions) -> flo
 
 
 def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
-    """Loads or builds the configured model, frozen as configured, and its processor.
+    """Loads or builds the configured model and its processor, and tries the model on a sample.
+
+    Frozen are the parts that the configuration names, and the weights that the sample's loss does not reach.
 
     Raises:
-        LooptopError: A part cannot be loaded, or is incomplete.
+        LooptopError: A part cannot be loaded or is incomplete, or the parts do not work together.
     """
     model_config = config.model
     try:

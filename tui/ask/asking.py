@@ -49,7 +49,7 @@ class AnswerListener(Protocol):
 
 
 class Asking:
-    """Asks one model, or several at once, and tracks their state.
+    """Asks one model, or several at once, and keeps the state of the one process that answers for all of them.
 
     Args:
         listener: Receives replies.
@@ -133,12 +133,12 @@ class Asking:
 
     @property
     def pending_question(self) -> str:
-        """The last question without an answer yet; empty if there is none."""
+        """A question without an answer yet, the latest that was asked or heard of; empty if there is none."""
         return next((asked.question for asked in reversed(self._pending.values())), "")
 
     @property
     def pending_models(self) -> list[str]:
-        """The models that have not answered `pending_question` yet."""
+        """The models that have not answered a question with the words of `pending_question` yet."""
         return [asked.model for asked in self._pending.values() if asked.question == self.pending_question]
 
     @property

@@ -1,4 +1,4 @@
-"""Shows the configurations of runs side by side, the settings that differ first."""
+"""Shows the configurations of runs side by side: what differs, or all settings, what differs first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WIDEST_VALUE = 44
 
 
 class Configurations(Overlay[None]):
-    """A table with a line for each setting and a column for each run."""
+    """A table with a column for each run, and a line for each setting that differs, or for every setting."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("configurations")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("configurations",)

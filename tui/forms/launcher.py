@@ -57,21 +57,20 @@ class Launcher:
         self._attach = attach
         self._show_form = show_form
         self._asked_for_form = False
-        self._live_run_pending = False
+        self._may_open_live_run = False
         self._is_run_open: Callable[[], bool] = lambda: False
         self._list_loop = WatchLoop(screen, self._read, RUNS_INTERVAL, RUNS_LOAD)
         form.on_start, form.runs.on_open = self.start, self.open
 
     def start_listing(self, is_run_open: Callable[[], bool]) -> None:
-        """Lists the runs below the form from now on, while the form is shown.
+        """Opens a live run if there is one, and from now on lists the runs below the form while that is shown.
 
-        The first list also opens a live run if there is one, unless by then a run is open or a person has asked for the
-        form.
+        No run is opened if by then one is open already, or a person has asked for the form.
 
         Args:
             is_run_open: Returns whether the screen shows a run.
         """
-        self._live_run_pending, self._is_run_open = True, is_run_open
+        self._may_open_live_run, self._is_run_open = True, is_run_open
         self._list_loop.start()
 
     def list_now(self) -> None:
@@ -79,12 +78,12 @@ class Launcher:
         self._list_loop.poke()
 
     async def _read(self) -> bool:
-        if not (self._form.display or self._live_run_pending):
+        if not (self._form.display or self._may_open_live_run):
             return False
         summaries = await self._summaries()
         self._form.runs.show(summaries)
-        if self._live_run_pending:
-            self._live_run_pending = False
+        if self._may_open_live_run:
+            self._may_open_live_run = False
             self._open_live(summaries)
         return True
 

@@ -120,7 +120,7 @@ def check_answer(kind: str, answer: str) -> None:
 
 
 def record_edit(folder: RunFolder, row: int, kind: EditKind, answer: str = "", by: str = "cli") -> Control | None:
-    """Records a person's edit of a training question, whether the run is live or not.
+    """Sends a person's edit of a training question to the run if it is live and paused, else writes it to the journal.
 
     Args:
         folder: A VQA run.
@@ -130,8 +130,8 @@ def record_edit(folder: RunFolder, row: int, kind: EditKind, answer: str = "", b
         by: What sent it: `cli`, `app` or `python`.
 
     Returns:
-        The control, whose reply the run will journal; None if the run is not live: the edit has then
-            already been written.
+        The control, whose reply, perhaps a refusal, the run will journal; None if the run is not live: the edit has
+            then already been written.
 
     Raises:
         LooptopError: There is no such question, the answer cannot be used, the run is live and not paused, or its

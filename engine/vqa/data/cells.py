@@ -93,7 +93,7 @@ class RowError(LooptopError):
 
 
 def checked_row(cells: Cells) -> CheckedRow:
-    """The row with every cell converted to a string.
+    """Checks a row's question, answer, votes and ids, and converts them to strings; `image_name` checks the image.
 
     Raises:
         RowError: The question or the answer is missing or empty, or a cell cannot be read.
