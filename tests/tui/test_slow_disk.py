@@ -15,6 +15,7 @@ from textual.events import Key
 from looptop.engine.files import exports
 from looptop.engine.runs import about, control, trust
 from looptop.engine.runs.folder import RunFolder, RunLock
+from looptop.engine.startup import host
 from looptop.tui.runs import screen as runs_screen
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.help import Help
@@ -98,8 +99,15 @@ async def test_while_a_run_is_opened_and_driven(answers: QuickAnswers) -> None:
     assert [each.kind for each in control.take(run)] == ["pause", "checkpoint"]
 
 
-async def test_while_a_run_is_resumed_or_prolonged(answers: QuickAnswers) -> None:
+async def test_while_a_run_is_resumed_or_prolonged(answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     finished, interrupted = make_run(), make_run(state=None)
+    resumed: list[str] = []
+
+    def relaunch(run_id: str) -> RunFolder:
+        resumed.append(run_id)
+        return interrupted
+
+    monkeypatch.setattr(host, "relaunch", relaunch)
     app = make_app(answers, attach=finished)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "finished" in shown(app))
@@ -112,6 +120,7 @@ async def test_while_a_run_is_resumed_or_prolonged(answers: QuickAnswers) -> Non
             await keys_act(pilot)
             app.open_run(finished)
             await until(pilot, lambda: "finished" in shown(app))
+        await until(pilot, lambda: resumed == [str(interrupted.path)])
 
 
 async def test_while_the_kind_of_a_copied_run_is_read(answers: QuickAnswers, tmp_path: Path) -> None:
