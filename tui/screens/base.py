@@ -179,8 +179,9 @@ class MainScreen(BaseScreen[None]):
         return False
 
     def show_status(self, text: str, style: str = "$text-muted") -> None:
-        """Shows the status in the top line."""
-        self.query_one(TopBar).show_status(text, style)
+        """Shows the status in the top line, unless the screen is closing: a late reply has none to show it in."""
+        for line in self.query(TopBar):
+            line.show_status(text, style)
 
     def attempt(self, call: Callable[[], object]) -> None:
         """Makes a call, and shows the error if it raises a LooptopError."""
