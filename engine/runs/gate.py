@@ -30,7 +30,6 @@ POLL_SECONDS = 0.05
 STEP_END = ""
 """The stage that every run has."""
 
-
 ControlFilter = Callable[[Control], bool]
 
 
@@ -278,9 +277,8 @@ class Gate:
     def discard_before(self, moment: float) -> None:
         """Replies to controls that were sent before the run was resumed and never taken."""
         for old in control.take(self._folder, self._broken, before=moment, skipped=self._skipped):
-            self._journal.control_reply(
-                old.id, old.kind, None, refused("too_late", "the run had ended before it read this")
-            )
+            reply = refused("too_late", "the run had ended before it read this")
+            self._journal.control_reply(old.id, old.kind, None, reply)
 
     def end(self) -> None:
         """Replies to controls that came too late to be carried out; a stop still counts."""

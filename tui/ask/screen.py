@@ -17,7 +17,6 @@ from looptop.engine.text import visible
 from looptop.tui.actions import SCREENS, bindings
 from looptop.tui.ask.answers import kept_answers
 from looptop.tui.ask.answers.history import History
-from looptop.tui.ask.answers.kept_answers import entry_of
 from looptop.tui.ask.answers.side_by_side import Answers
 from looptop.tui.ask.asking import Asked, Asking
 from looptop.tui.ask.images.entries import asked_questions
@@ -207,7 +206,7 @@ class AskScreen(MainScreen):
     def take_answer(self, asked: Asked, answer: Answer) -> None:
         """Keeps an answer, and shows it if its image is still on display."""
         questions = asked_questions(self.query_one(ImagePanel).asked(asked.path))
-        entry = entry_of(asked.path, asked.question, answer, questions)
+        entry = kept_answers.entry_of(asked.path, asked.question, answer, questions)
         self.query_one(History).add(entry)
         if asked.path == self.path:
             self._show_entry(entry)
@@ -245,9 +244,8 @@ class AskScreen(MainScreen):
     def show_model_status(self) -> None:
         """Shows the model and what it does in the top line."""
         models = self._asking.models
-        self.show_status(
-            f"{'models' if len(models) > 1 else 'model'}: {', '.join(models)} · {self._asking.status_text}"
-        )
+        label = "models" if len(models) > 1 else "model"
+        self.show_status(f"{label}: {', '.join(models)} · {self._asking.status_text}")
 
     # Keys.
 
