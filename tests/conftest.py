@@ -60,6 +60,12 @@ def pytest_runtest_logfinish() -> None:
         gc.collect(1)
 
 
+def pytest_sessionfinish() -> None:
+    """Collects the last garbage, and spares the end of this process the search through all that is left."""
+    gc.collect(1)
+    gc.freeze()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Starts one process that forks the workers, and others for all of them; they inherit its address."""
     warm.install()
