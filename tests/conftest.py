@@ -18,6 +18,9 @@ from tests import warm
 
 pytest_plugins = ["tests.slow"]
 
+# Garbage is collected between tests only (below): what is imported, and what tests are made of, is none.
+gc.disable()
+
 # Read when torch is first imported. Tests start processes that compute beside them: threads that spin while they wait
 # would take the cores from one another.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -47,9 +50,8 @@ MANY_OBJECTS = 1_000_000
 
 
 def pytest_collection_finish() -> None:
-    """Keeps what is imported out of garbage collection, which comes between tests only (below)."""
+    """Keeps what is imported out of garbage collection."""
     gc.freeze()
-    gc.disable()
 
 
 @pytest.hookimpl(trylast=True)

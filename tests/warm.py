@@ -172,10 +172,11 @@ def _start_server() -> None:
 
 def serve() -> dict[str, Any]:
     """Forks for each request; returns in the new processes only, with the request."""
+    gc.disable()  # What is imported is no garbage.
     for name in LIBRARIES:
         importlib.import_module(name)
-    gc.collect()
     gc.freeze()
+    gc.enable()
     listener = socket.socket(fileno=os.dup(0))
     listener.settimeout(2)
     parent = os.getppid()

@@ -462,7 +462,7 @@ def test_a_damaged_record_of_wandb_is_named_and_the_run_keeps_its_end(tmp_path: 
 def test_changed_bytes_of_any_import_leave_whole_runs_or_none(part: int, tmp_path: Path) -> None:
     files = damage.sample_logs(tmp_path / "logs")
     texts = {path: path.read_bytes() for path in files}
-    for number in range(examples(12, 200)):
+    for number in range(examples(6, 200)):
         rng = random.Random(f"{part}/{number}")
         path = rng.choice(files)
         (damage.reframe if path != files[-1] and number % 2 else damage.flip)(path, rng)

@@ -167,7 +167,7 @@ def test_changed_bytes_of_any_file_are_a_result_or_a_sentence(name: str) -> None
         path.write_bytes(b'title = "a title"\nnote = "b"\n')
     whole = path.read_bytes()
     rng = random.Random(11)
-    for number in range(examples(25, 500)):
+    for number in range(examples(12, 500)):
         path.write_bytes(whole)
         damage.flip(path, rng)
         commands = damage.COMMANDS[number % len(damage.COMMANDS) :][:1]
