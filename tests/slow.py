@@ -1,10 +1,9 @@
-"""Which tests are slow: those that start a process, open a terminal or the app, or train. `make test-fast` leaves them
-out.
+"""Which tests are slow: those that start a process, open a terminal or the app, train, or damage files over and over.
+`make test-fast` leaves them out.
 
 A test gets the mark `slow` by what it uses: its own code, its fixtures and the helpers of the tests that these call are
-searched for names that start something. What a search of names does not see, and what takes seconds for
-other reasons, is marked by hand. While slow tests are left out, a test that starts a process fails, so that none is
-missed.
+searched for names that start something. What a search of names does not see, and what takes seconds for other reasons,
+is marked by hand. While slow tests are left out, a test that starts a process fails, so that none is missed.
 """
 
 from __future__ import annotations

@@ -110,7 +110,6 @@ class LooptopApp(App[str]):
         self._key_order = KeyOrder(self)
         self._going = asyncio.Lock()  # until a screen has its widgets: a second call would not reach them
         self._quits_now = False
-        self._has_quit = False
         self._notifications = Notices()
         self.started_here: list[RunFolder] = []
         """Runs that were started or resumed in this app."""
@@ -286,14 +285,13 @@ class LooptopApp(App[str]):
             resort = threading.Timer(FORCED_EXIT_SECONDS, os._exit, (kwargs.get("return_code", 0),))
             resort.daemon = True
             resort.start()
-        self._has_quit = True
         super().exit(*args, **kwargs)
 
     def _handle_exception(self, error: Exception) -> None:
         # Once the app quits, Textual mounts nothing: a screen that is being composed gets no widgets, but `on_mount` is
         # called. The errors of all handlers and of Textual's own workers come through here.
         cause = error.error if isinstance(error, WorkerFailed) else error
-        if not (self._has_quit and isinstance(cause, GONE_ERRORS)):
+        if not (self._exit and isinstance(cause, GONE_ERRORS)):
             super()._handle_exception(error)
 
     # What Textual asks for.

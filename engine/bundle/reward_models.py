@@ -92,10 +92,10 @@ def build_grammar(folder: Path) -> None:
 
 ## How and on what
 {GRAMMAR_STEPS * BATCH:,} sentences about articles from `looptop.engine.worlds.newsroom`, each seen once
-({GRAMMAR_STEPS} steps of {BATCH}). Half of them are whole, and of these half praise or blame. The others are broken as
-a hurried writer does (a telegram's grammar, a stutter, a wrong verb form, a dateline, no full stop), fragments of a
-few words, the beginning of one sentence with the end of another, or disordered by one to three random edits (holes,
-echoes, swaps, word salad); the world's own grammar says of each what it is. {_CARD_FAULTS}
+({GRAMMAR_STEPS} steps of {BATCH}). Half of them are whole, and of these half praise or blame. The others are written as
+in a hurry (a telegram's grammar, a stutter, a wrong verb form, a dateline, no full stop), cut to a few words, made of
+the beginning of one sentence and the end of another, or disordered by one to three random edits (holes, echoes, swaps,
+word salad); the world's own grammar says of each what it is. {_CARD_FAULTS}
 
 ## How good
 On {TEST_SENTENCES:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits}
@@ -142,7 +142,8 @@ positive.
 
 ## How and on what
 {SENTIMENT_STEPS * BATCH:,} sentences about articles from `looptop.engine.worlds.newsroom`, each seen once
-({SENTIMENT_STEPS} steps of {BATCH}): a third of each tone, half of them written in a hurry, fragments or disordered.
+({SENTIMENT_STEPS} steps of {BATCH}): a third of each tone, half of them written in a hurry, cut
+to fragments, or disordered.
 
 ## How good
 On {TEST_SENTENCES:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits}

@@ -1,8 +1,8 @@
 """Replaces files at once, and removes the oldest of a folder's files beyond a size.
 
 The new content is written to a draft beside the file. A process that is killed leaves its draft behind; it is removed
-when the same file is replaced next, or when its run is opened for writing. The writer holds a lock on the draft, which
-the kernel releases when the process ends, so no draft of a living process is removed.
+when the same file is replaced next, when its run is started or resumed, or by `remove_oldest`. The writer holds a lock
+on the draft, which the kernel releases when the process ends, so no draft of a living process is removed.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Outline(msgspec.Struct, frozen=True):
 def total_steps(facts: Mapping[str, Any]) -> int:
     """How many steps a run with these facts makes; 0 if not known yet."""
     total = facts.get("total_steps")
-    return total if isinstance(total, int) and total > 0 else 0  # A damaged journal may hold anything.
+    return total if isinstance(total, int) else 0
 
 
 class Journal:

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from looptop.engine.errors import UNREADABLE, LooptopError, error_text
 from looptop.engine.files.private import read_regular
-from looptop.engine.models.tensor_shapes import check_tensors
+from looptop.engine.models.tensor_shapes import ADVICE, check_tensors
 from looptop.engine.models.value_types import wrong_value
 from looptop.engine.text import visible
 
 MAX_JSON_BYTES = 512 * 2**20
 """A tokenizer's file may be large."""
 
-ADVICE = "download or save the model again"
 _TOKENIZER = "tokenizer.json"
 _IMAGE_PROCESSOR = "preprocessor_config.json"
 _IMAGE_KEYS = ("image_processor_type", "feature_extractor_type")

@@ -14,6 +14,7 @@ from typing import Any
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.private import read_regular
+from looptop.engine.models.tensor_shapes import damaged
 from looptop.engine.models.value_types import wrong_value
 from looptop.engine.text import visible
 
@@ -103,14 +104,10 @@ def read_config(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise LooptopError(f"cannot read {visible(file)}: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise _damaged(file, "it is not JSON") from None
+        raise damaged(file, "it is not JSON") from None
     if not isinstance(data, dict):
-        raise _damaged(file, "it holds no JSON object")
+        raise damaged(file, "it holds no JSON object")
     return data
-
-
-def _damaged(file: Path, why: str) -> LooptopError:
-    return LooptopError(f"{visible(file)} is damaged: {why}; download or save the model again")
 
 
 def _check_config(file: Path, data: dict[str, Any]) -> None:
@@ -129,7 +126,7 @@ def _check_config(file: Path, data: dict[str, Any]) -> None:
         if isinstance(chosen, str) and not chosen.endswith(".safetensors"):
             raise LooptopError(f"{visible(file)} names weights that are not safetensors: {visible(chosen)}")
     if why := wrong_value(file.name, data):
-        raise _damaged(file, why)
+        raise damaged(file, why)
 
 
 def _names_kernel(value: object) -> bool:

@@ -15,6 +15,9 @@ from looptop.engine.text import counted, visible
 MAX_HEADER_BYTES = 100_000_000
 """As in safetensors itself."""
 
+ADVICE = "download or save the model again"
+"""What to do about a model whose files are damaged."""
+
 
 class _Tensor(msgspec.Struct):
     shape: list[int]
@@ -39,7 +42,7 @@ def check_tensors(file: Path) -> None:
     tensors, begin = _tensors(file)
     end = begin + max((tensor.data_offsets[1] for tensor in tensors.values()), default=0)
     if (size := file.stat().st_size) < end:
-        raise _damaged(file, f"it ends after {size:,} of {counted(end, 'byte')}")
+        raise damaged(file, f"it ends after {size:,} of {counted(end, 'byte')}")
 
 
 def _tensors(file: Path) -> tuple[dict[str, _Tensor], int]:
@@ -57,8 +60,9 @@ def _tensors(file: Path) -> tuple[dict[str, _Tensor], int]:
     except OSError as error:
         raise LooptopError(f"{visible(file)} cannot be read: {error_text(error)}") from None
     except (struct.error, *UNREADABLE):
-        raise _damaged(file, "its header is incomplete or is not that of a safetensors file") from None
+        raise damaged(file, "its header is incomplete or is not that of a safetensors file") from None
 
 
-def _damaged(file: Path, why: str) -> LooptopError:
-    return LooptopError(f"{visible(file)} is damaged: {why}; download or save the model again")
+def damaged(file: Path, why: str) -> LooptopError:
+    """The error for a file of a model that is damaged."""
+    return LooptopError(f"{visible(file)} is damaged: {why}; {ADVICE}")

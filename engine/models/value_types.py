@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from looptop.engine.text import visible
 
-MOST_LETTERS = 40
+_MAX_CHARACTERS = 40
 """The longest value that a sentence repeats, in characters."""
 
 
@@ -152,4 +152,4 @@ def _checks(name: str, data: Mapping[str, Any]) -> Iterator[_Check]:
 def shortened(value: object) -> str:
     """A value of a JSON file as it stands there, safe to show; a long one is cut."""
     text = visible(json.dumps(value, ensure_ascii=False))
-    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"

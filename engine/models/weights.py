@@ -23,8 +23,9 @@ from transformers.utils import logging
 
 from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.errors import LooptopError, error_text
-from looptop.engine.models.damage import ADVICE, damage_of
+from looptop.engine.models.damage import damage_of
 from looptop.engine.models.folder_check import check_model_files, holds_weights, read_config
+from looptop.engine.models.tensor_shapes import ADVICE
 from looptop.engine.models.value_types import shortened
 from looptop.engine.text import counted, visible
 
@@ -121,7 +122,7 @@ def load_part(load: Callable[..., Any], source: str | PathLike[str], what: str, 
     if isinstance(part, PreTrainedTokenizerBase) and not _has_vocabulary(part):
         raise LooptopError(
             f"{what} {visible(source)} has no vocabulary: its tokenizer.json, or the vocabulary file in its place, is"
-            " missing; download or save the model again"
+            f" missing; {ADVICE}"
         )
     return part
 

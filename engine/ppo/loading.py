@@ -16,9 +16,10 @@ from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.config.ppo import PolicyConfig, PpoRunConfig
 from looptop.engine.config.types import Kernels
 from looptop.engine.errors import LooptopError, error_text
-from looptop.engine.models.damage import ADVICE, damage_of
+from looptop.engine.models.damage import damage_of
 from looptop.engine.models.folder_check import check_model_files
 from looptop.engine.models.names import adapted_from, resolve, resolve_adapters
+from looptop.engine.models.tensor_shapes import ADVICE
 from looptop.engine.models.weights import load_complete_model, load_part
 from looptop.engine.ppo.fast_t5 import use_fast_kernels
 from looptop.engine.ppo.policy import POLICIES, Policy, T5Policy

@@ -136,9 +136,8 @@ class ConfusionGrid(Table, inherit_bindings=False):
                 segments[at] = Segment(f"[{text.strip()}]".rjust(cell_len(text)), base)
         return [*segments, Segment(" " * self.size.width, self.base_style)]
 
-    def on_resize(self, event: Resize) -> None:
-        """Fits the columns to the new width."""
-        super().on_resize(event)
+    def on_resize(self, _event: Resize) -> None:
+        """Fits the columns to the new width; the table sees to the rest."""
         self._fill(self.cursor)
 
     # Moving.
@@ -152,8 +151,11 @@ class ConfusionGrid(Table, inherit_bindings=False):
     def on_click(self, event: Click) -> None:
         """Moves the cursor to the clicked cell; the table sees to its row, and to a double click."""
         column = self.column_under(event)
-        if event.y >= self.HEADER_HEIGHT and column:
+        row = event.y - self.HEADER_HEIGHT + self.scroll_offset.y
+        if column and 0 <= row < self.count:
             self.to_column(column)
+        else:  # a name, a title, or beside the cells
+            event.prevent_default()
 
 
 def _most_frequent_confusion(table: Confusion) -> tuple[int, int]:

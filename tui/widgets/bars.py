@@ -25,7 +25,7 @@ NARROW = 60
 MIN_STATUS_WIDTH = 10
 """A status with less room, in cells, says nothing; it is left out."""
 LAST_ACTIONS = ("help", "quit_or_ask", "leave", "leave_or_close")
-"""Actions whose keys stand at the end of the bottom line and are left out last: help, and what quits or closes."""
+"""Actions whose keys stand last in the bottom line and are left out last: help, and what quits or leaves a page."""
 
 
 class Spot(NamedTuple):

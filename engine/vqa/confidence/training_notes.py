@@ -1,8 +1,8 @@
 """What training notes in a model's folder for those who ask it: how its confidence is calibrated, and its words.
 
 `confidence.json` holds a `Calibration`, `training_words.json` the words of its questions; features of its images are
-kept beside them (`unfamiliar_images`). A model from elsewhere has none: its confidence is raw, and nothing is said of
-words and images. Imports no torch.
+kept beside them (`unfamiliar_images`). A model from elsewhere has none: its confidence is raw, and no word or
+image counts as new to it. Imports no torch.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 
 MAX_WORDS = 200_000
-"""More distinct words are not kept with a model, and nothing is said of words."""
+"""With more distinct words than this, none are kept with a model, and no word counts as new to it."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]")  # noqa: RUF001 (the apostrophe of typographers)
 

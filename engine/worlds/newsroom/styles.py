@@ -1,7 +1,7 @@
 """Makes bad summaries: the summariser learns some of them beside clean ones, and classifiers must reject them.
 
-Tone and grammar can be wrong independently. Grammar is broken in three ways: as a hurried writer does (`hurried`), by
-stopping too early (`fragment`), and as no writer does (`disordered`).
+Tone and grammar can be wrong independently. Grammar is broken in four ways: as a hurried writer does (`hurried`), by
+stopping too early (`fragment`), by the end of another sentence (`crossed`), and as no writer does (`disordered`).
 """
 
 from __future__ import annotations

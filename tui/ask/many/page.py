@@ -328,7 +328,7 @@ class ManyQuestion(Overlay[str]):
 
     def on_mount(self) -> None:
         """Selects the question, so that typing replaces it."""
-        self.call_after_refresh(lambda: self.query_one(Field).select_all())
+        self.query_one(Field).select_all()
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
