@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from looptop.tui.background import for_threads
 
 if TYPE_CHECKING:
-    from looptop.engine.helpers.process import Reply
+    from looptop.engine.helpers.process import HelperReply
 
 RequestIn = TypeVar("RequestIn", contravariant=True)
-ReplyOut = TypeVar("ReplyOut", bound="Reply", covariant=True)
+ReplyOut = TypeVar("ReplyOut", bound="HelperReply", covariant=True)
 RequestType = TypeVar("RequestType")
-ReplyType = TypeVar("ReplyType", bound="Reply")
+ReplyType = TypeVar("ReplyType", bound="HelperReply")
 
 
 class HelperProcess(Protocol[RequestIn, ReplyOut]):

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from looptop.engine.encoding import sendable
-from looptop.engine.helpers.process import HelperProcess, Reply
+from looptop.engine.helpers.process import HelperProcess, HelperReply
 
 
 class SplitSize(Struct, frozen=True):
@@ -69,7 +69,7 @@ class EstimateRequest(Struct, frozen=True, kw_only=True):
     """Its whole configuration, as plain data."""
 
 
-class EstimateReply(Reply, frozen=True, kw_only=True):
+class EstimateReply(HelperReply, frozen=True, kw_only=True):
     """What is known of the run so far. An `error` is why it could not start."""
 
     key: str = ""

@@ -21,6 +21,7 @@ from looptop.engine.config import RunConfig, from_dict
 from looptop.engine.errors import LooptopError, SettingError
 from looptop.engine.estimates.data import DataEstimate, count_steps, estimate_data
 from looptop.engine.estimates.records import EstimateReply, EstimateRequest, MemoryEstimate
+from looptop.engine.helpers.process import HelperState
 from looptop.engine.helpers.server import HelperServer, run
 from looptop.engine.text import visible
 
@@ -71,10 +72,10 @@ class Server(HelperServer[EstimateReply]):
             try:
                 self._data = (of_data, estimate_data(config))
             except SettingError as error:
-                self.reply(EstimateReply(id=request.id, error=str(error), key=error.key, status="ready"))
+                self.reply(EstimateReply(id=request.id, error=str(error), key=error.key, state=HelperState.READY))
                 return
             except LooptopError as error:
-                self.reply(EstimateReply(id=request.id, error=str(error), key="data.source", status="ready"))
+                self.reply(EstimateReply(id=request.id, error=str(error), key="data.source", state=HelperState.READY))
                 return
         data = self._data[1]
         known = EstimateReply(
@@ -82,14 +83,16 @@ class Server(HelperServer[EstimateReply]):
             splits=data.splits,
             left_out=data.left_out,
             steps=count_steps(config, data),
-            status="estimating the memory",
+            activity="estimating the memory",
         )
         self.reply(known)
         with self._changed:
             replaced, self._waiting = self._waiting, PendingEstimate(known, config, data)
             self._changed.notify()
         if replaced is not None:
-            self.reply(msgspec.structs.replace(replaced.reply, status="ready", unknown="another run was asked about"))
+            self.reply(
+                msgspec.structs.replace(replaced.reply, state=HelperState.READY, unknown="another run was asked about")
+            )
 
     def _estimate_memories(self) -> None:
         while True:
@@ -101,7 +104,7 @@ class Server(HelperServer[EstimateReply]):
             self.reply(
                 msgspec.structs.replace(
                     waiting.reply,
-                    status="ready",
+                    state=HelperState.READY,
                     memory=memory if isinstance(memory, MemoryEstimate) else None,
                     unknown=memory if isinstance(memory, str) else "",
                 )

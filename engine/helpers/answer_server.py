@@ -15,6 +15,7 @@ import msgspec
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.helpers.answers import AskReply, BatchAnswer, WireRequest
+from looptop.engine.helpers.process import HelperState
 from looptop.engine.helpers.server import HelperServer, run
 from looptop.engine.text import visible
 from looptop.engine.vqa.confidence.training_notes import CONFIDENCE
@@ -59,12 +60,12 @@ class Server(HelperServer[AskReply]):
         elif request.image and request.view == "occlusion":
             self._begin_map(answerer, image, request.question)
         elif request.image and request.view is not None:
-            self.reply(AskReply(id=request.id, view=self._view(answerer, image, request), status="ready"))
+            self.reply(AskReply(id=request.id, view=self._view(answerer, image, request), state=HelperState.READY))
         elif request.image:
             answer = answerer.answer(image, request.question, request.top)
-            self.reply(AskReply(id=request.id, answer=answer, status="ready"))
+            self.reply(AskReply(id=request.id, answer=answer, state=HelperState.READY))
         else:
-            self.reply(AskReply(id=request.id, status="ready"))
+            self.reply(AskReply(id=request.id, state=HelperState.READY))
 
     def _answer_batch(self, answerer: Answerer, request: WireRequest) -> None:
         from looptop.engine.vqa.answers.many_questions import answer_many
@@ -74,7 +75,7 @@ class Server(HelperServer[AskReply]):
             BatchAnswer(error=str(each)) if isinstance(each, LooptopError) else BatchAnswer(answer=each)
             for each in outcomes
         ]
-        self.reply(AskReply(id=request.id, batch=answers, status="ready"))
+        self.reply(AskReply(id=request.id, batch=answers, state=HelperState.READY))
 
     @property
     def has_work(self) -> bool:
@@ -96,13 +97,13 @@ class Server(HelperServer[AskReply]):
             self.reply(AskReply(id=self.request_id, progress=part))
         else:
             self._map = None
-            self.reply(AskReply(id=self.request_id, view=part, status="ready"))
+            self.reply(AskReply(id=self.request_id, view=part, state=HelperState.READY))
 
     def _begin_map(self, answerer: Answerer, image: Path, question: str) -> None:
         from looptop.engine.vqa.views.making import occlusion_map
 
         if self._map is not None:
-            self.reply(AskReply(id=self._map_id, status="ready"))
+            self.reply(AskReply(id=self._map_id, state=HelperState.READY))
         self._map_id, self._map = self.request_id, occlusion_map(answerer, image, question)
 
     def _view(self, answerer: Answerer, image: Path, request: WireRequest) -> View:

@@ -16,7 +16,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from looptop.engine.encoding import sendable
-from looptop.engine.helpers.process import HelperProcess, Reply
+from looptop.engine.helpers.process import HelperProcess, HelperReply, HelperState
 from looptop.engine.vqa.answers.records import Answer
 from looptop.engine.vqa.views.records import Progress, View, ViewKind
 
@@ -74,7 +74,7 @@ class BatchAnswer(Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
-class AskReply(Reply, frozen=True, kw_only=True):
+class AskReply(HelperReply, frozen=True, kw_only=True):
     """The answer to a question, a view, or what the process is doing."""
 
     answer: Answer | None = None
@@ -88,7 +88,7 @@ class AskReply(Reply, frozen=True, kw_only=True):
     def done(self) -> bool:
         """Whether this is the last reply to its request."""
         has_result = any(each is not None for each in (self.answer, self.batch, self.view, self.error))
-        return self.id > 0 and (has_result or self.status == "ready")
+        return self.id > 0 and (has_result or self.state is HelperState.READY)
 
 
 class AnswerProcess(HelperProcess[AskReply]):

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from looptop.engine.helpers.process import HelperProcess, Reply
+from looptop.engine.helpers.process import HelperProcess, HelperReply
 from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
 
 
@@ -50,7 +50,7 @@ class WireEntry(Struct, frozen=True, array_like=True):
         return ImageEntry(Path(os.fsdecode(self.image)), split, self.questions)
 
 
-class DataImagesReply(Reply, frozen=True, kw_only=True):
+class DataImagesReply(HelperReply, frozen=True, kw_only=True):
     """Some images of the split, or what the process is doing. The last reply is `ready`."""
 
     images: tuple[WireEntry, ...] = ()

@@ -16,6 +16,7 @@ from looptop.engine.config.vqa import VqaRunConfig
 from looptop.engine.encoding import sendable
 from looptop.engine.errors import LooptopError
 from looptop.engine.helpers.data_images import DataImagesReply, WireEntry, WireRequest
+from looptop.engine.helpers.process import HelperState
 from looptop.engine.helpers.server import HelperServer, run
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.images.entries import AskedQuestion
@@ -53,8 +54,8 @@ class Server(HelperServer[DataImagesReply]):
             raise LooptopError(f"the data of {folder.id} has no {request.split} split; it has: {', '.join(known)}")
         images = grouped(rows.to_dict())
         while batch := tuple(islice(images, IMAGES_PER_REPLY)):
-            self.reply(DataImagesReply(id=request.id, images=batch, splits=known, status="reading"))
-        self.reply(DataImagesReply(id=request.id, splits=known, status="ready"))
+            self.reply(DataImagesReply(id=request.id, images=batch, splits=known, activity="reading"))
+        self.reply(DataImagesReply(id=request.id, splits=known, state=HelperState.READY))
 
     def _data(self, folder: RunFolder) -> VqaData:
         from looptop.engine.vqa.data.load import load_data
@@ -67,7 +68,7 @@ class Server(HelperServer[DataImagesReply]):
         return self.opened[1]
 
     def _report(self, done: int, _total: int) -> None:
-        self.reply(DataImagesReply(id=self.request_id, status="reading", done_rows=done))
+        self.reply(DataImagesReply(id=self.request_id, activity="reading", done_rows=done))
 
 
 def grouped(columns: dict[str, list[Any]]) -> Iterator[WireEntry]:

@@ -13,6 +13,7 @@ from typing import IO
 import msgspec
 
 from looptop.engine.helpers.evaluations import EvaluationReply, EvaluationRequest
+from looptop.engine.helpers.process import HelperState
 from looptop.engine.helpers.server import HelperServer, run
 from looptop.engine.vqa.evaluation.progress import ProgressMeter
 
@@ -49,7 +50,7 @@ class Server(HelperServer[EvaluationReply]):
             data_of=request.data_of,
             on_progress=self._report_progress,
         )
-        self.reply(EvaluationReply(id=request.id, status="ready", notes=tuple(done.notes)))
+        self.reply(EvaluationReply(id=request.id, state=HelperState.READY, notes=tuple(done.notes)))
 
     def _report_progress(self, text: str, done: int, total: int) -> None:
         progress = self._meter.measure(text, done, total)
@@ -57,7 +58,7 @@ class Server(HelperServer[EvaluationReply]):
         if text == self._text and now - self._reported < SECONDS_BETWEEN_REPORTS:
             return
         self._text, self._reported = text, now
-        self.reply(EvaluationReply(id=self.request_id, status="evaluating", progress=progress))
+        self.reply(EvaluationReply(id=self.request_id, activity="evaluating", progress=progress))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from looptop.engine.encoding import sendable
-from looptop.engine.helpers.process import HelperProcess, Reply
+from looptop.engine.helpers.process import HelperProcess, HelperReply
 from looptop.engine.runs.progress import Progress
 
 
@@ -36,7 +36,7 @@ class EvaluationRequest(Struct, frozen=True, kw_only=True):
     """Only so many questions are asked, the first ones; None for all."""
 
 
-class EvaluationReply(Reply, frozen=True, kw_only=True):
+class EvaluationReply(HelperReply, frozen=True, kw_only=True):
     """The end of an evaluation, or how far it is."""
 
     progress: Progress | None = None

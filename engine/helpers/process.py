@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import IO, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -27,28 +28,42 @@ from looptop.engine.compute.threads import WAIT_POLICY
 from looptop.engine.errors import LooptopError
 
 
-class Reply(Struct, frozen=True, kw_only=True):
+class HelperState(Enum):
+    """The state of a helper process when it sends a reply."""
+
+    STARTING = "starting"
+    """It loads torch."""
+    WORKING = "working"
+    """It works on a request; more replies to it follow."""
+    READY = "ready"
+    """It has finished a request, or has loaded torch."""
+    ENDED = "ended"
+    """It has exited."""
+
+
+class HelperReply(Struct, frozen=True, kw_only=True):
     """The outcome of a request, or what the process is doing."""
 
     id: int = 0
     """The request's id; 0 if the reply belongs to none."""
     error: str | None = None
     """One sentence."""
-    status: str = ""
-    """`starting`, `loading MODEL`, `ready`; `ended` if the process has exited."""
+    state: HelperState = HelperState.WORKING
+    activity: str = ""
+    """What the process is doing while it works, in words: "loading MODEL"."""
 
     @property
     def done(self) -> bool:
         """Whether this is the last reply to its request."""
-        return self.id > 0 and (self.error is not None or self.status == "ready")
+        return self.id > 0 and (self.error is not None or self.state is HelperState.READY)
 
     @property
     def ended(self) -> bool:
         """Whether the process has exited: no more replies come until it is started again."""
-        return self.id == 0 and self.status == "ended"
+        return self.id == 0 and self.state is HelperState.ENDED
 
 
-ReplyType = TypeVar("ReplyType", bound=Reply)
+ReplyType = TypeVar("ReplyType", bound=HelperReply)
 
 
 @dataclass
@@ -134,7 +149,7 @@ class HelperProcess(Generic[ReplyType]):
         while True:
             with self._lock:
                 if not self._children:
-                    return self._reply_type(status="ended")
+                    return self._reply_type(state=HelperState.ENDED)
                 child = self._children[0]
             line = _pipe(child.process.stdout).readline()
             if line.endswith(b"\n"):
@@ -148,13 +163,13 @@ class HelperProcess(Generic[ReplyType]):
                 if child.unanswered:
                     request_id = next(iter(child.unanswered))
                     del child.unanswered[request_id]
-                    return self._reply_type(id=request_id, error=message, status="ended")
+                    return self._reply_type(id=request_id, error=message, state=HelperState.ENDED)
                 self._children.remove(child)
                 _pipe(child.process.stdout).close()
                 with contextlib.suppress(OSError):
                     _pipe(child.process.stdin).close()
                 if not self._children:
-                    return self._reply_type(error=None if child.closed else message, status="ended")
+                    return self._reply_type(error=None if child.closed else message, state=HelperState.ENDED)
 
     def close(self) -> None:
         """Kills the process. A waiting `read` returns."""

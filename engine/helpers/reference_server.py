@@ -14,6 +14,7 @@ import msgspec
 
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError
+from looptop.engine.helpers.process import HelperState
 from looptop.engine.helpers.references import ReferenceReply, ReferenceRequest
 from looptop.engine.helpers.server import HelperServer, run
 from looptop.engine.ppo.journal import PpoJournal
@@ -61,7 +62,7 @@ class Server(HelperServer[ReferenceReply]):
             self.report(f"loading {visible(config.model.reference or config.model.policy)}")
             self.loaded = (folder.path, _load(config))
         response = _respond(self.loaded[1], sample.query, request.step, request.row)
-        self.reply(ReferenceReply(id=request.id, response=response, status="ready"))
+        self.reply(ReferenceReply(id=request.id, response=response, state=HelperState.READY))
 
 
 def _load(config: PpoRunConfig) -> LoadedReference:

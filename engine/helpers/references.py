@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from looptop.engine.encoding import sendable
-from looptop.engine.helpers.process import HelperProcess, Reply
+from looptop.engine.helpers.process import HelperProcess, HelperReply
 
 
 class ReferenceRequest(Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class ReferenceRequest(Struct, frozen=True, kw_only=True):
     """The sample's row in its batch."""
 
 
-class ReferenceReply(Reply, frozen=True, kw_only=True):
+class ReferenceReply(HelperReply, frozen=True, kw_only=True):
     """The response to a query, or what the process is doing."""
 
     response: str | None = None

@@ -25,7 +25,7 @@ from msgspec import json
 from looptop.engine.compute.out_of_memory import is_out_of_memory, out_of_memory_text
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.private import open_regular
-from looptop.engine.helpers.process import ReplyType
+from looptop.engine.helpers.process import HelperState, ReplyType
 from looptop.engine.runs.folder import home
 from looptop.engine.text import visible
 
@@ -50,7 +50,7 @@ class HelperServer(Generic[ReplyType]):
         """The id of the request that is being answered, as soon as it is known."""
 
     def answer(self, line: bytes) -> None:
-        """Answers one request; its last reply has the status `ready`.
+        """Answers one request; its last reply has the state `READY`.
 
         Raises:
             LooptopError: An error that a person can correct; it becomes the reply.
@@ -78,7 +78,7 @@ class HelperServer(Generic[ReplyType]):
                 self.request_id = 0
                 self.answer(line)
         except LooptopError as error:
-            self.reply(self.reply_type(id=self.request_id, error=str(error), status="ready"))
+            self.reply(self.reply_type(id=self.request_id, error=str(error), state=HelperState.READY))
         except Exception as error:
             traceback.print_exc()
             sys.stderr.flush()
@@ -87,11 +87,11 @@ class HelperServer(Generic[ReplyType]):
                 message = f"{reason}; close other programs, or use a smaller model"
             else:
                 message = f"an error in looptop itself ({visible(type(error).__name__)}); see {visible(self.log)}"
-            self.reply(self.reply_type(id=self.request_id, error=message, status="ready"))
+            self.reply(self.reply_type(id=self.request_id, error=message, state=HelperState.READY))
 
-    def report(self, status: str) -> None:
-        """Sends what is being done for the request."""
-        self.reply(self.reply_type(id=self.request_id, status=status))
+    def report(self, activity: str) -> None:
+        """Sends what is being done for the request, in words."""
+        self.reply(self.reply_type(id=self.request_id, activity=activity))
 
     def reply(self, reply: ReplyType) -> None:
         """Writes one line; ends the process if nobody reads it any more."""
@@ -118,15 +118,15 @@ def run(make: Callable[[IO[bytes], Path], HelperServer[ReplyType]], log_name: st
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, lines), daemon=True).start()
     server = make(replies, log)
-    server.report("starting")
+    server.reply(server.reply_type(state=HelperState.STARTING))
     try:
         import_module(module)
     except Exception as error:
         traceback.print_exc()
         message = f"torch cannot be loaded ({visible(error)}); see {visible(log)}"
-        server.reply(server.reply_type(status="starting", error=message))
+        server.reply(server.reply_type(state=HelperState.STARTING, error=message))
         sys.exit(1)
-    server.report("ready")
+    server.reply(server.reply_type(state=HelperState.READY))
     while True:
         server.serve(None if server.has_work and lines.empty() else lines.get())
 

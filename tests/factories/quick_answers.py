@@ -6,6 +6,7 @@ import queue
 from collections.abc import Callable
 
 from looptop.engine.helpers.answers import AskReply, AskRequest, BatchAnswer, BatchRequest
+from looptop.engine.helpers.process import HelperState
 from looptop.engine.vqa.answers.records import Answer, Candidate, TokenProbability
 from looptop.engine.vqa.views.records import (
     ImageView,
@@ -28,9 +29,9 @@ class QuickAnswers:
         self.replies: queue.Queue[AskReply] = queue.Queue()
         self.answer: Callable[[AskRequest], AskReply] = lambda request: AskReply(id=request.id, answer=answer_of("red"))
         self.view: Callable[[AskRequest], AskReply] = lambda request: AskReply(
-            id=request.id, view=view_of(request), status="ready"
+            id=request.id, view=view_of(request), state=HelperState.READY
         )
-        self.load: Callable[[AskRequest], AskReply] = lambda request: AskReply(id=request.id, status="ready")
+        self.load: Callable[[AskRequest], AskReply] = lambda request: AskReply(id=request.id, state=HelperState.READY)
         self.closed = False
 
     def start(self) -> None:
@@ -54,14 +55,14 @@ class QuickAnswers:
             for image, question in request.questions
         ]
         answers = [BatchAnswer(answer=reply.answer, error=reply.error or "") for reply in map(self.answer, each)]
-        self.replies.put(AskReply(id=request.id, batch=answers, status="ready"))
+        self.replies.put(AskReply(id=request.id, batch=answers, state=HelperState.READY))
 
     def read(self) -> AskReply:
         return self.replies.get()
 
     def close(self) -> None:
         self.closed = True
-        self.replies.put(AskReply(status="ended"))
+        self.replies.put(AskReply(state=HelperState.ENDED))
 
 
 def answer_of(text: str, confidence: float = 0.75) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 
 from looptop.engine.estimates.records import EstimateReply, EstimateRequest, MemoryEstimate, SplitSize, StepCount
+from looptop.engine.helpers.process import HelperState
 
 MIB = 2**20
 MEMORY = MemoryEstimate(
@@ -26,7 +27,7 @@ KNOWN = EstimateReply(
     left_out=(("missing image", "2 (7.png, 8.png)"),),
     steps=StepCount(720, 72, 512),
     memory=MEMORY,
-    status="ready",
+    state=HelperState.READY,
 )
 
 
@@ -56,4 +57,4 @@ class QuickEstimates:
         return self._replies.get()
 
     def close(self) -> None:
-        self._replies.put(EstimateReply(status="ended"))
+        self._replies.put(EstimateReply(state=HelperState.ENDED))

@@ -14,6 +14,7 @@ from looptop.engine.asked.many import ImageQuestion, new_entry
 from looptop.engine.asked.questions import AskedQuestions
 from looptop.engine.asked.records import Entry
 from looptop.engine.helpers.answers import AskReply, BatchAnswer, BatchRequest
+from looptop.engine.helpers.process import HelperState
 from looptop.engine.vqa.images.entries import ImageEntry
 from looptop.tui.ask.many import answers as many_answers
 from looptop.tui.ask.many.page import ManyPage
@@ -44,7 +45,7 @@ class BatchAnswers(QuickAnswers):
 
     def release(self, request: BatchRequest) -> None:
         if self.error:
-            self.replies.put(AskReply(id=request.id, error=self.error, status="ready"))
+            self.replies.put(AskReply(id=request.id, error=self.error, state=HelperState.READY))
             return
         answers = [
             BatchAnswer(error="the image is damaged")
@@ -52,7 +53,7 @@ class BatchAnswers(QuickAnswers):
             else BatchAnswer(answer=answer_of(Path(image).stem.split("-")[1], 0.5 + 0.1 * int(Path(image).stem[0])))
             for image, _ in request.questions
         ]
-        self.replies.put(AskReply(id=request.id, batch=answers, status="ready"))
+        self.replies.put(AskReply(id=request.id, batch=answers, state=HelperState.READY))
 
     @property
     def asked_images(self) -> list[str]:

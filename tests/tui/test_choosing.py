@@ -14,6 +14,7 @@ from textual.widgets import Input
 
 from looptop.engine.config import preset
 from looptop.engine.helpers.data_images import DataImagesReply, DataImagesRequest, WireEntry
+from looptop.engine.helpers.process import HelperState
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
 from looptop.engine.vqa.images.filtering import Outcome
@@ -409,15 +410,15 @@ class QuickImages:
         question = AskedQuestion(f"which {request.split} image is it?", ("this",), "which", "other")
         images = tuple(WireEntry(os.fsencode(path), (question,)) for path in self.splits[request.split])
         known = tuple(self.splits)
-        self.replies.put(DataImagesReply(id=request.id, status="reading", done_rows=1000))
-        self.replies.put(DataImagesReply(id=request.id, images=images, splits=known, status="reading"))
-        self.replies.put(DataImagesReply(id=request.id, splits=known, status="ready"))
+        self.replies.put(DataImagesReply(id=request.id, activity="reading", done_rows=1000))
+        self.replies.put(DataImagesReply(id=request.id, images=images, splits=known, activity="reading"))
+        self.replies.put(DataImagesReply(id=request.id, splits=known, state=HelperState.READY))
 
     def read(self) -> DataImagesReply:
         return self.replies.get()
 
     def close(self) -> None:
-        self.replies.put(DataImagesReply(status="ended"))
+        self.replies.put(DataImagesReply(state=HelperState.ENDED))
 
 
 async def test_asking_a_run_offers_the_images_of_its_own_data(
@@ -458,7 +459,7 @@ async def test_data_that_cannot_be_read_is_a_sentence(
 ) -> None:
     images = QuickImages({})
     images.ask = lambda request: images.replies.put(  # type: ignore[method-assign]
-        DataImagesReply(id=request.id, error="there is no data '[b]x'", status="ready")
+        DataImagesReply(id=request.id, error="there is no data '[b]x'", state=HelperState.READY)
     )
     monkeypatch.setattr(run_data, "_make_process", lambda: images)
     run = RunFolder.create("vqa", {**preset_settings("tiny"), "data": {"source": str(folder)}})

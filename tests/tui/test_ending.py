@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from looptop.engine.helpers.answers import AskReply
+from looptop.engine.helpers.process import HelperState
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.screen import AskScreen
 from looptop.tui.train.screen import TrainScreen
@@ -36,4 +37,4 @@ async def test_a_reply_that_comes_while_the_app_ends_is_dropped(answers: QuickAn
         assert isinstance(screen, AskScreen)
         app.exit()
         await screen.query_one(TopBar).remove()  # as Textual takes a screen apart, piece by piece
-        screen._asking._on_reply(AskReply(id=0, status="ready"))
+        screen._asking._on_reply(AskReply(id=0, state=HelperState.READY))

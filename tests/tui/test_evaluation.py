@@ -18,6 +18,7 @@ from rich.cells import cell_len
 
 from looptop.engine.config import preset
 from looptop.engine.helpers.evaluations import EvaluationReply, EvaluationRequest
+from looptop.engine.helpers.process import HelperState
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.progress import Progress
 from looptop.engine.vqa.evaluation import kept, weights
@@ -58,7 +59,7 @@ class QuickEvaluator:
 
     def close(self) -> None:
         self.closed += 1
-        self.replies.put(EvaluationReply(status="ended"))
+        self.replies.put(EvaluationReply(state=HelperState.ENDED))
 
     def say(self, **reply: Any) -> None:
         self.replies.put(EvaluationReply(id=1, **reply))
@@ -165,7 +166,7 @@ async def test_evaluating_shows_how_far_it_is_can_be_cancelled_and_ends_with_fig
         await until(pilot, lambda: "has not been evaluated yet" in shown(app))
         await pilot.press("r")
         await until(pilot, lambda: "esc cancels  starting PyTorch" in shown(app))
-        evaluator.say(status="evaluating", progress=Progress("answering the questions", 2, 4, 7.0))
+        evaluator.say(activity="evaluating", progress=Progress("answering the questions", 2, 4, 7.0))
         await until(pilot, lambda: "answering the questions: 2 of 4, 7 s left" in shown(app))
         assert app.screen.unsaved() == ["the evaluation of bundled"]  # type: ignore[attr-defined]
         await pilot.press("escape")
@@ -174,7 +175,7 @@ async def test_evaluating_shows_how_far_it_is_can_be_cancelled_and_ends_with_fig
         await pilot.press("r")
         await until(pilot, lambda: len(evaluator.asked) == 2)
         keep("bundled", results_on(tmp_path))
-        evaluator.say(status="ready", notes=("left out: one image",))
+        evaluator.say(state=HelperState.READY, notes=("left out: one image",))
         await until(pilot, lambda: "75.00 %" in shown(app) and "left out: one image" in shown(app))
         await pilot.press("escape")
         await until(pilot, lambda: app.current_mode == "ask")
@@ -185,7 +186,7 @@ async def test_an_error_of_an_evaluation_is_shown(app: LooptopApp, evaluator: Qu
         await opened(pilot)
         await pilot.press("r")
         await until(pilot, lambda: evaluator.asked)
-        evaluator.say(status="ready", error="there is no data 'x[/b]'")
+        evaluator.say(state=HelperState.READY, error="there is no data 'x[/b]'")
         await until(pilot, lambda: "there is no data 'x[/b]'" in shown(app))
         await pilot.press("escape")
         await until(pilot, lambda: app.current_mode == "ask")
@@ -210,7 +211,7 @@ async def test_another_model_is_compared_on_the_same_questions(
         assert evaluator.asked == [wanted]
         better = [msgspec.structs.replace(each, answer=each.truth, score=1.0) for each in results]
         keep(run.id, better, source=one.source, split=one.split, limit=one.limit)
-        evaluator.say(status="ready")
+        evaluator.say(state=HelperState.READY)
         await until(pilot, lambda: "McNemar p = 1" in shown(app))
         assert "+25.00" in shown(app) and f"only {run.id} 1" in shown(app)
         await pilot.press("enter")
@@ -229,7 +230,7 @@ async def test_an_evaluation_that_is_not_kept_is_not_made_again_and_again(
         await until(pilot, lambda: "not evaluated on these questions yet" in shown(app))
         await pilot.press("enter")
         await until(pilot, lambda: evaluator.asked)
-        evaluator.say(status="ready", notes=("the evaluation could not be kept",))
+        evaluator.say(state=HelperState.READY, notes=("the evaluation could not be kept",))
         await until(pilot, lambda: "the evaluation could not be kept" in shown(app))
         await pilot.pause(0.2)
         assert len(evaluator.asked) == 1

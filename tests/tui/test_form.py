@@ -20,6 +20,7 @@ from looptop.engine.config import RunConfig, override, preset, to_dict
 from looptop.engine.config.catalogue import settings_of
 from looptop.engine.errors import LooptopError
 from looptop.engine.estimates.records import EstimateReply
+from looptop.engine.helpers.process import HelperState
 from looptop.engine.journal.records import RunState
 from looptop.engine.startup import host
 from looptop.tui.app import LooptopApp
@@ -281,7 +282,9 @@ async def test_what_the_run_needs_is_shown_before_it_starts_at_any_size(
 async def test_a_folder_without_a_table_is_refused_while_it_is_typed(
     answers: QuickAnswers, estimates: QuickEstimates
 ) -> None:
-    estimates.reply = EstimateReply(error="/x holds no table; put one into it", key="data.source", status="ready")
+    estimates.reply = EstimateReply(
+        error="/x holds no table; put one into it", key="data.source", state=HelperState.READY
+    )
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
@@ -319,7 +322,7 @@ async def test_data_that_cannot_be_used_start_no_run_until_they_are_mended(
     monkeypatch.setattr(
         host, "launch", lambda config, **_: started.append(config) or make_run(1, state=RunState.FINISHED)
     )
-    estimates.reply = EstimateReply(error="no question can be used", key="data.source", status="ready")
+    estimates.reply = EstimateReply(error="no question can be used", key="data.source", state=HelperState.READY)
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)

@@ -8,6 +8,7 @@ import pytest
 from textual.widgets import Input
 
 from looptop.engine.helpers.answers import AskReply
+from looptop.engine.helpers.process import HelperState
 from looptop.engine.vqa.views.records import (
     Cropped,
     ImageView,
@@ -78,7 +79,7 @@ async def test_before_and_after_needs_no_question_and_occlusion_does(answers: Qu
 
 
 async def test_a_model_with_mean_fusion_has_no_cross_attention(answers: QuickAnswers) -> None:
-    answers.view = lambda request: AskReply(id=request.id, view=view_of(request, "mean"), status="ready")
+    answers.view = lambda request: AskReply(id=request.id, view=view_of(request, "mean"), state=HelperState.READY)
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await ask(pilot, "what?")
@@ -115,11 +116,11 @@ async def test_occlusion_says_how_far_it_is_and_another_image_is_asked_for_next(
 
 
 async def test_a_view_that_fails_is_a_sentence_and_is_tried_again(answers: QuickAnswers) -> None:
-    answers.view = lambda request: AskReply(id=request.id, error="no [/b] \x1b memory", status="ready")
+    answers.view = lambda request: AskReply(id=request.id, error="no [/b] \x1b memory", state=HelperState.READY)
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await see(pilot, "v", "no [/b] ␛ memory")
-        answers.view = lambda request: AskReply(id=request.id, view=view_of(request), status="ready")
+        answers.view = lambda request: AskReply(id=request.id, view=view_of(request), state=HelperState.READY)
         await pilot.press("v")
         await until(pilot, lambda: "attention, mean of 2 heads" in joined(app))
 
@@ -136,7 +137,7 @@ async def test_a_view_of_another_image_is_asked_for_when_it_is_chosen(answers: Q
 
 async def test_an_encoder_without_a_class_token_has_no_attention(answers: QuickAnswers) -> None:
     view = ImageView((4, 4), PIXELS, [], None, "mean")
-    answers.view = lambda request: AskReply(id=request.id, view=view, status="ready")
+    answers.view = lambda request: AskReply(id=request.id, view=view, state=HelperState.READY)
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await see(pilot, "v", "size kept at 4x4")

@@ -12,6 +12,7 @@ from textual.widgets import Input
 
 from looptop.engine.config import RunConfig, preset
 from looptop.engine.config.ppo import PpoRunConfig
+from looptop.engine.helpers.process import HelperState
 from looptop.engine.helpers.references import ReferenceReply, ReferenceRequest
 from looptop.engine.journal.records import accepted, refused
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
@@ -257,13 +258,13 @@ class QuickReference:
     def ask(self, request: ReferenceRequest) -> None:
         self.asked.append(request)
         response = None if self.error else "the reference's own words"
-        self.replies.put(ReferenceReply(id=request.id, status="ready", error=self.error, response=response))
+        self.replies.put(ReferenceReply(id=request.id, state=HelperState.READY, error=self.error, response=response))
 
     def read(self) -> ReferenceReply:
         return self.replies.get()
 
     def close(self) -> None:
-        self.replies.put(ReferenceReply(status="ended"))
+        self.replies.put(ReferenceReply(state=HelperState.ENDED))
 
 
 async def test_the_reference_is_asked_where_the_run_did_not(

@@ -14,6 +14,7 @@ from textual.widgets import Input
 
 from looptop.engine.asked.questions import AskedQuestions
 from looptop.engine.helpers.answers import AskReply, AskRequest, BatchRequest
+from looptop.engine.helpers.process import HelperState
 from looptop.engine.vqa.evaluation import kept
 from looptop.engine.vqa.evaluation.weights import digest_of
 from looptop.engine.vqa.images.entries import ImageEntry
@@ -107,7 +108,7 @@ async def test_a_model_that_fails_costs_only_its_own_answer(answers: QuickAnswer
     give, load = answers.answer, answers.load
 
     def otherwise(call: Callable[[AskRequest], AskReply]) -> Callable[[AskRequest], AskReply]:
-        damaged = AskReply(error="vqa-2 is damaged", status="ready")
+        damaged = AskReply(error="vqa-2 is damaged", state=HelperState.READY)
         return lambda request: (
             msgspec.structs.replace(damaged, id=request.id) if request.model == "vqa-2" else call(request)
         )
@@ -175,7 +176,7 @@ async def test_a_model_that_fails_leaves_the_others_their_answers(
 
     def answer(request: BatchRequest) -> None:
         if damaged and request.model == "bundled":
-            answers.replies.put(AskReply(id=request.id, error="bundled is damaged", status="ready"))
+            answers.replies.put(AskReply(id=request.id, error="bundled is damaged", state=HelperState.READY))
         else:
             answer_batch(request)
 

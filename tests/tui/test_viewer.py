@@ -13,6 +13,7 @@ from PIL import Image
 from textual import events
 
 from looptop.engine.helpers.answers import AskReply
+from looptop.engine.helpers.process import HelperState
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.picture.large_view import LargeView, PannedPicture
 from looptop.tui.widgets.picture_pyramid import MAX_KEPT_PIXELS, Pyramid
@@ -110,7 +111,7 @@ async def test_the_wheel_zooms_at_the_pointer_and_the_mouse_drags(answers: Quick
 
 
 async def test_all_views_are_in_the_large_view_too(answers: QuickAnswers) -> None:
-    answers.view = lambda request: AskReply(id=request.id, view=view_of(request), status="ready")
+    answers.view = lambda request: AskReply(id=request.id, view=view_of(request), state=HelperState.READY)
     app = make_app(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "0.png · the image" in shown(app))

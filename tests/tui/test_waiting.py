@@ -7,6 +7,7 @@ import re
 import pytest
 
 from looptop.engine.helpers.answers import AskReply
+from looptop.engine.helpers.process import HelperState
 from looptop.tui.ask.model_status import ModelStatus
 from looptop.tui.kept_state import StateFile
 from tests.factories.apps import make_app
@@ -65,7 +66,7 @@ def test_a_process_that_ended_is_counted_anew(clock: list[float]) -> None:
 
 
 async def test_the_seconds_go_on_in_the_top_line_and_beside_the_question(answers: QuickAnswers) -> None:
-    answers.answer = lambda request: AskReply(id=request.id, status="starting")
+    answers.answer = lambda request: AskReply(id=request.id, state=HelperState.STARTING)
     async with (app := make_app(answers)).run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "0.png" in shown(app))
         await pilot.press("a", *"what?", "enter")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.helpers.process import HelperState
 from looptop.tui.ask.client import AnswerClient, AnswerHelper
 from looptop.tui.ask.many.questions import ManyQuestions
 from looptop.tui.ask.model_status import ModelState, ModelStatus
@@ -164,8 +165,9 @@ class Asking:
     def _on_reply(self, reply: AskReply) -> None:
         if not self._listener.is_mounted or not self._listener.is_attached:  # not drawn yet, or the app quits
             return
-        if reply.status and (reply.id == 0 or (reply.answer is None and reply.error is None)):
-            self._model_status.take(reply.status)
+        says_state = reply.state is not HelperState.WORKING or reply.activity
+        if says_state and (reply.id == 0 or (reply.answer is None and reply.error is None)):
+            self._model_status.take(reply)
         is_other = self.views.take(reply) or self.many.take(reply)
         asked = self._pending.pop(reply.id, None)
         loaded = self._loading.pop(reply.id, "") if reply.done else ""
@@ -173,7 +175,7 @@ class Asking:
             self._model_status.change(ModelState.READY)
             self._listener.take_answer(asked, reply.answer)
         elif reply.error is not None:
-            if reply.status == "ended":
+            if reply.state is HelperState.ENDED:
                 self._model_status.change(ModelState.ENDED)
             elif reply.id and self._model_status.state is not ModelState.READY:
                 # The model was being loaded, which has failed.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from enum import Enum
+from enum import Enum, auto
 
+from looptop.engine.helpers.process import HelperReply, HelperState
 from looptop.engine.text import visible
 from looptop.tui.kept_state import StateFile
 
@@ -13,16 +14,21 @@ SHOWN_AFTER_SECONDS = 1.0
 
 
 class ModelState(Enum):
-    """What the process can be doing. Replies name the first three by these words."""
+    """What the process can be doing, and whether the model could be loaded."""
 
-    STARTING = "starting"
-    READY = "ready"
-    ENDED = "ended"
-    LOADING = "loading"
-    FAILED = "failed"
+    STARTING = auto()
+    LOADING = auto()
+    READY = auto()
+    ENDED = auto()
+    FAILED = auto()
 
 
-_OF_REPLIES = {each.value: each for each in (ModelState.STARTING, ModelState.READY, ModelState.ENDED)}
+_STATES = {
+    HelperState.STARTING: ModelState.STARTING,
+    HelperState.WORKING: ModelState.LOADING,
+    HelperState.READY: ModelState.READY,
+    HelperState.ENDED: ModelState.ENDED,
+}
 
 
 class ModelStatus:
@@ -46,10 +52,9 @@ class ModelStatus:
         """Whether the model is being started or loaded."""
         return self.state in (ModelState.STARTING, ModelState.LOADING)
 
-    def take(self, status: str) -> None:
-        """Takes the status of a reply; one that names no state says what is being loaded."""
-        state = _OF_REPLIES.get(status, ModelState.LOADING)
-        self.change(state, status if state is ModelState.LOADING else "")
+    def take(self, reply: HelperReply) -> None:
+        """Takes the state of the process from its reply."""
+        self.change(_STATES[reply.state], reply.activity)
 
     def change(self, state: ModelState, loading: str = "") -> None:
         """Takes a new status.

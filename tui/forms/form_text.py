@@ -74,7 +74,7 @@ def about_text(draft: Draft, estimate: EstimateReply | None) -> Content:
     elif estimate.unknown:
         lines += [_title("Memory"), safe(f"not known yet: {estimate.unknown}", "$text-muted")]
     else:
-        lines += [Content(""), safe(f"{estimate.status}…", "$text-muted")]
+        lines += [Content(""), safe(f"{estimate.activity}…", "$text-muted")]
     return Content("\n").join(lines)
 
 

@@ -72,7 +72,7 @@ class References:
         if sample is not None:
             if reply.response is not None:
                 self._known[sample] = reply.response
-            self._status[sample] = reply.error or f"{reply.status}…"
+            self._status[sample] = reply.error or f"{reply.activity}…"
             if reply.done:
                 del self._asked[reply.id]
         elif reply.error:

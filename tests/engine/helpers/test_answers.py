@@ -20,6 +20,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.helpers import answer_server
 from looptop.engine.helpers.answer_server import Server
 from looptop.engine.helpers.answers import SERVER, AnswerProcess, AskReply, AskRequest, WireRequest
+from looptop.engine.helpers.process import HelperState
 from looptop.engine.vqa.answers.answerer import Answerer
 from looptop.engine.vqa.views.records import ImageView, OcclusionMap, Progress, TokenView, ViewKind
 from tests.factories.vqa import QUESTIONS, pictures, save, tiny_model
@@ -43,8 +44,8 @@ def shared(folder: Path) -> Iterator[AnswerProcess]:
         patch.setenv("OMP_NUM_THREADS", "1")
         process = AnswerProcess()
         process.start()
-    seen = [process.read().status, process.read().status]
-    assert seen == ["starting", "ready"]
+    seen = [process.read().state, process.read().state]
+    assert seen == [HelperState.STARTING, HelperState.READY]
     yield process
     process.close()
 
@@ -74,8 +75,8 @@ def test_it_answers_as_the_model_does_and_says_what_it_is_doing(folder: Path, sh
     expected = Answerer.load(str(folder / "model")).answer(folder / "picture.png", QUESTIONS[0], top=3)
 
     *doing, reply = replies
-    assert [one.status for one in doing] in ([f"loading {folder / 'model'}"], [])
-    assert (reply.id, reply.error, reply.status) == (1, None, "ready")
+    assert [one.activity for one in doing] in ([f"loading {folder / 'model'}"], [])
+    assert (reply.id, reply.error, reply.state) == (1, None, HelperState.READY)
     assert reply.answer is not None
     assert reply.answer.answer == expected.answer
     assert reply.answer.confidence == pytest.approx(expected.confidence, abs=1e-5)
@@ -151,7 +152,7 @@ def test_it_is_started_once(shared: AnswerProcess) -> None:
 def test_a_killed_process_is_reported_and_can_be_started_again(folder: Path) -> None:
     process = AnswerProcess()
     process.start()
-    assert process.read().status == "starting"
+    assert process.read().state is HelperState.STARTING
     process.ask(request(folder, 1))
     process.ask(request(folder, 2))
     os.kill(pid(process), signal.SIGKILL)
@@ -167,7 +168,7 @@ def test_a_killed_process_is_reported_and_can_be_started_again(folder: Path) -> 
         process.ask(request(folder, 3))
 
     process.start()
-    assert process.read().status == "starting"
+    assert process.read().state is HelperState.STARTING
     process.close()
 
 
@@ -180,7 +181,7 @@ def test_starting_again_before_the_end_was_read_loses_no_request(folder: Path) -
     process.start()
 
     replies: list[AskReply] = []
-    while not replies or replies[-1].status != "starting" or len(replies) < 2:
+    while not replies or replies[-1].state is not HelperState.STARTING or len(replies) < 2:
         replies.append(process.read())
         assert not replies[-1].ended
     assert [reply.id for reply in replies if reply.error] == [1]

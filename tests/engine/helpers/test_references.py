@@ -34,7 +34,7 @@ def test_it_writes_what_the_run_would_have_had_it_write(tmp_path: Path, family: 
     replies = [ask(server, run.folder, 3, sample.row) for sample in samples]
     assert [reply[-1].response for reply in replies] == [sample.reference_response for sample in samples]
     assert any(sample.response != sample.reference_response for sample in samples)
-    assert replies[0][0].status.startswith("loading") and [len(reply) for reply in replies[1:]] == [1] * 7
+    assert replies[0][0].activity.startswith("loading") and [len(reply) for reply in replies[1:]] == [1] * 7
 
 
 def test_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
