@@ -36,6 +36,17 @@ def last(journal: Journal, name: str) -> Point:
     return point
 
 
+def step_of(run: RunFolder) -> int:
+    """The last step whose loss stands in the journal; 0 before the first."""
+    point = Journal(run.db).last("loss")
+    return point.step if point else 0
+
+
+def losses(journal: Journal) -> dict[int, float]:
+    """The loss of each step."""
+    return {point.step: point.value for point in journal.values("loss") if point.value is not None}
+
+
 def wait_taken(folder: RunFolder, control: Control, limit: float) -> str | None:
     """What a run replies to a control, for people; None where it does not within `limit` seconds."""
     reply = wait_reply(folder, control, limit)

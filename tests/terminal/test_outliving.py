@@ -23,7 +23,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.host import launch
 from tests.factories.processes import kill_live_runs, program
 from tests.factories.runs import config
-from tests.support import eventually, wait_taken
+from tests.support import eventually, step_of, wait_taken
 from tests.terminal.tty import WARM_PROGRAM, Tty
 
 
@@ -42,11 +42,6 @@ def run() -> RunFolder:
 
 def attached(run: RunFolder, **size: int) -> Tty:
     return Tty([*WARM_PROGRAM, "attach", run.id], **size)
-
-
-def step_of(run: RunFolder) -> int:
-    last = Journal(run.db).last("loss")
-    return last.step if last else 0
 
 
 def goes_on(run: RunFolder, steps: int = 50) -> None:

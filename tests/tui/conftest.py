@@ -62,6 +62,11 @@ def shown(app: Any) -> str:
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in lines)
 
 
+def notices(app: Any) -> list[str]:
+    """The notices on the screen, as text."""
+    return [str(each.message) for each in app._notifications]
+
+
 @pytest.fixture(autouse=True)
 def estimates(monkeypatch: pytest.MonkeyPatch) -> QuickEstimates:
     """The form's estimating process, without a process."""

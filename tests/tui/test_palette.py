@@ -9,7 +9,6 @@ from textual.widgets import Input, OptionList
 
 from looptop.engine.home import READ_ONLY
 from looptop.tui import actions
-from looptop.tui.app import LooptopApp
 from looptop.tui.ask.screen import AskScreen
 from looptop.tui.forms.new_run import NewRunForm
 from looptop.tui.plots.chart_wall import ChartWall
@@ -22,7 +21,7 @@ from looptop.tui.train.screen import TrainScreen
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
-from tests.tui.conftest import shown, until
+from tests.tui.conftest import notices, shown, until
 
 SIZE = (120, 40)
 
@@ -36,10 +35,6 @@ async def choose(pilot: Any, command: str) -> None:
     await until(pilot, lambda: command in str(options.get_option_at_index(0).prompt))
     options.highlighted = 0
     options.action_select()
-
-
-def notices(app: LooptopApp) -> list[str]:
-    return [str(each.message) for each in app._notifications]
 
 
 async def test_every_action_of_the_screens_is_there_once(answers: QuickAnswers) -> None:

@@ -33,7 +33,7 @@ from tests.factories.apps import make_app
 from tests.factories.curated_runs import add_epoch, curated_run
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.vqa_runs import make_run
-from tests.tui.conftest import resize, shown, until
+from tests.tui.conftest import notices, resize, shown, until
 
 SIZE = (120, 40)
 EMPTY = ("ctrl+a", "ctrl+k")
@@ -63,10 +63,6 @@ def order(app: LooptopApp) -> list[str]:
 def under_cursor(app: LooptopApp) -> str:
     """The id of the question that the panel shows."""
     return shown(app).partition(".png · ")[2][:2]
-
-
-def notices(app: LooptopApp) -> list[str]:
-    return [str(each.message) for each in app._notifications]
 
 
 async def test_the_hardest_come_first_with_their_images(answers: QuickAnswers, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-import torch
 from PIL import Image
 
 from looptop.engine.asked.questions import AskedQuestions
@@ -29,18 +28,15 @@ from looptop.engine.vqa.answers.answerer import Answerer
 from tests.engine import fake_engine
 from tests.engine.cli.commands import Capture, refused, told
 from tests.factories.asked import damaged
+from tests.factories.threads import one_thread
 from tests.factories.vqa import save, tiny_model
 from tests.support import eventually
+
+__all__ = ["one_thread"]
 
 IMAGES = {"1": "red", "2": "blue", "3": "black"}
 QUESTIONS = [("1", "is it red?"), ("1", "what color is it?"), ("2", "is there a circle?"), ("3", "what shape?")]
 ANSWERS = ["yes", "red", "no", "triangle"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,8 @@ def test_bash_completes_what_the_parser_takes(complete: Complete) -> None:
     assert journal.close()
     assert complete("looptop comp") == ["compare", "completion"]
     assert complete("looptop show vq") == [run.id]
-    assert complete(f"looptop metrics --json {run.id} ") == ["--help", "--json", "loss", "eval_loss"]
+    for options in ("", "--json "):
+        assert complete(f"looptop metrics {options}{run.id} ") == ["--help", "--json", "loss", "eval_loss"]
     assert complete("looptop train ppo --preset ti") == ["tiny", "tiny-hackable"]
     assert complete("looptop train ppo --set ppo.init") == ["ppo.init_kl_coef="]
     assert complete("looptop ask picture.png what --model b") == ["bundled"]

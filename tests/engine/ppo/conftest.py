@@ -1,20 +1,15 @@
-"""Tiny models are fastest on one thread, and runs end with their test."""
+"""Runs compute on one thread, and end with their test."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-import torch
 
 from tests.factories.ppo_runs import end_runs
+from tests.factories.threads import one_thread
 
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process and in those that a test starts."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(1)
+__all__ = ["one_thread", "runs_end"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,5 @@
-"""Tiny models are fastest on one thread, and several threads of several processes wait for each other at length."""
+"""Runs compute on one thread."""
 
-from __future__ import annotations
+from tests.factories.threads import one_thread
 
-import pytest
-import torch
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process and in those that a test starts."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(1)
+__all__ = ["one_thread"]

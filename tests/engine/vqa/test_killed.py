@@ -11,7 +11,7 @@ from looptop.engine.journal.records import RunState
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.host import launch, relaunch
-from tests.support import eventually
+from tests.support import eventually, step_of
 from tests.terminal.tty import PROGRAM, Tty
 
 STEPS = 70
@@ -19,11 +19,6 @@ SETTINGS = [
     "max_images=60", "per_device_train_batch_size=32", "eval_strategy=steps", "eval_steps=8", "precision=fp32",
     f"max_steps={STEPS}",
 ]  # fmt: skip
-
-
-def step_of(run: RunFolder) -> int:
-    last = Journal(run.db).last("loss")
-    return last.step if last else 0
 
 
 def kill(run: RunFolder, after_step: int) -> None:

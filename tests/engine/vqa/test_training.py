@@ -34,17 +34,13 @@ from looptop.engine.vqa.data import easy_vqa
 from looptop.engine.vqa.data.left_out import Problems
 from looptop.engine.vqa.model import fast_gpt2
 from looptop.engine.vqa.model.vqa_model import VqaModel
-from tests.support import eventually, last, wait_taken
+from tests.support import eventually, last, losses, wait_taken
 
 SHORT = ["max_images=60", "per_device_train_batch_size=32", "eval_strategy=steps", "eval_steps=6", "precision=fp32"]
 
 
 def start(*settings: str) -> Run:
     return looptop.start(config.override(config.preset("tiny"), [*SHORT, *settings]))
-
-
-def losses(run: Run) -> dict[int, float]:
-    return {point.step: point.value for point in run.journal.values("loss") if point.value is not None}
 
 
 def test_a_run_learns_and_leaves_behind_what_a_person_looks_for() -> None:
@@ -55,10 +51,10 @@ def test_a_run_learns_and_leaves_behind_what_a_person_looks_for() -> None:
     validation = journal.values("eval_loss")
     assert validation[0].step == 0, "the first point is the loss before training (figure 7.8)"
     assert validation[-1].value < validation[0].value  # type: ignore[operator]
-    assert losses(run)[1] > sum(list(losses(run).values())[-5:]) / 5
+    assert losses(run.journal)[1] > sum(list(losses(run.journal).values())[-5:]) / 5
     facts = journal.facts()
     total = facts["total_steps"]
-    assert list(losses(run)) == list(range(1, total + 1)), "every step is journalled once"
+    assert list(losses(run.journal)) == list(range(1, total + 1)), "every step is journalled once"
     for name in ("learning_rate", "grad_norm", "samples_per_second", "seconds_left", "epoch"):
         assert last(journal, name).step == total
     assert last(journal, "seconds_left").value == 0
@@ -116,7 +112,7 @@ def test_the_kernels_of_transformers_give_the_same_losses(monkeypatch: pytest.Mo
     plain = start("max_steps=4", "kernels=transformers")
     assert plain.wait() is RunState.FINISHED, plain.reason
     assert not used
-    assert losses(fast) == pytest.approx(losses(plain), rel=1e-4)
+    assert losses(fast.journal) == pytest.approx(losses(plain.journal), rel=1e-4)
 
 
 def table_of_the_benchmark(folder: Path, rows: int) -> Path:
@@ -152,11 +148,11 @@ def test_without_a_test_split_the_result_is_what_the_best_evaluation_measured(tm
     checkpoints = [event.time for event in run.journal.events() if event.text == "checkpoint of step 10 written"]
     assert measured[10].time < checkpoints[0]
     # Prolonged, with another learning rate: the schedule is that of a run of this length from the start.
-    before = losses(run)
+    before = losses(run.journal)
     longer = resume(run.id, settings=["max_steps=14", "learning_rate=2e-5"])
     assert longer.wait() is RunState.FINISHED, longer.reason
-    assert longer.journal.facts()["total_steps"] == 14 and list(losses(longer)) == list(range(1, 15))
-    assert {step: loss for step, loss in losses(longer).items() if step <= 10} == before
+    assert longer.journal.facts()["total_steps"] == 14 and list(losses(longer.journal)) == list(range(1, 15))
+    assert {step: loss for step, loss in losses(longer.journal).items() if step <= 10} == before
     schedule = get_cosine_schedule_with_warmup(torch.optim.SGD([torch.zeros(1)], lr=2e-5), 1, 14).lr_lambdas[0]
     rates = {point.step: point.value for point in longer.journal.values("learning_rate")}
     assert [rates[step] for step in (11, 12, 14)] == pytest.approx([2e-5 * schedule(step - 1) for step in (11, 12, 14)])
@@ -194,19 +190,19 @@ def test_a_resumed_run_makes_the_same_losses_as_an_undisturbed_one(settings: tup
     settings = (*settings, f"decoder={decoder_with_dropout(tmp_path / 'decoder')}")
     undisturbed = start("max_steps=12", *settings)
     assert undisturbed.wait() is RunState.FINISHED, undisturbed.reason
-    expected = losses(undisturbed)
+    expected = losses(undisturbed.journal)
 
     run = start("max_steps=12", *settings)
-    eventually(lambda: len(losses(run)) >= 8)
+    eventually(lambda: len(losses(run.journal)) >= 8)
     run.stop(checkpoint=False)
     assert run.wait() is RunState.STOPPED, run.reason
-    made = losses(run)
+    made = losses(run.journal)
     again = resume(run.id)
     assert again.wait() is RunState.FINISHED, again.reason
     events = [event.text for event in again.journal.events() if event.kind == "resume"]
     assert events and "checkpoint-" in events[-1]
-    assert losses(again).keys() == expected.keys()
-    for step, loss in losses(again).items():
+    assert losses(again.journal).keys() == expected.keys()
+    for step, loss in losses(again.journal).items():
         assert math.isclose(loss, expected[step], abs_tol=1e-6), step
     for step, loss in made.items():
         assert math.isclose(loss, expected[step], abs_tol=1e-6), step
@@ -233,21 +229,21 @@ def test_the_best_checkpoint_is_what_the_run_ends_with(tmp_path: Path) -> None:
 def test_pause_step_checkpoint_and_stop_are_taken_at_a_steps_end(eval_steps: int) -> None:
     """Also where the step that is held is evaluated, which comes before its checkpoint."""
     run = start("max_steps=100000", f"eval_steps={eval_steps}")
-    eventually(lambda: len(losses(run)) >= 3)
+    eventually(lambda: len(losses(run.journal)) >= 3)
     run.pause()
     eventually(lambda: run.state is RunState.PAUSED)
-    held = max(losses(run))
+    held = max(losses(run.journal))
     run.step()
-    eventually(lambda: max(losses(run)) == held + 1)
+    eventually(lambda: max(losses(run.journal)) == held + 1)
     eventually(lambda: run.state is RunState.PAUSED)
     assert wait_taken(run.folder, run.checkpoint(), 60) == f"makes a checkpoint after step {held + 1}"
     eventually(lambda: checkpoint.is_complete(run.folder.checkpoints / f"checkpoint-{held + 1}"))
     assert run.state is RunState.PAUSED, "a checkpoint does not let a paused run go on"
     run.continue_()
-    eventually(lambda: max(losses(run)) > held + 3)
+    eventually(lambda: max(losses(run.journal)) > held + 3)
     run.stop()
     assert run.wait() is RunState.STOPPED, run.reason
-    last = max(losses(run))
+    last = max(losses(run.journal))
     assert checkpoint.is_complete(run.folder.checkpoints / f"checkpoint-{last}")
 
 
@@ -328,10 +324,10 @@ def test_a_stop_leaves_an_evaluation_undone_and_whoever_goes_on_makes_it() -> No
 
     run = start("max_steps=12")
     wait_taken(run.folder, run.pause(), 60)
-    while max(losses(run), default=0) < 6:
-        before = max(losses(run), default=0)
+    while max(losses(run.journal), default=0) < 6:
+        before = max(losses(run.journal), default=0)
         run.step()
-        eventually(lambda before=before: max(losses(run), default=0) > before)  # type: ignore[misc]
+        eventually(lambda before=before: max(losses(run.journal), default=0) > before)  # type: ignore[misc]
         eventually(lambda: run.state is RunState.PAUSED)
     run.stop()  # held at the end of step 6, before its evaluation
     assert run.wait() is RunState.STOPPED
@@ -366,13 +362,13 @@ def test_a_stop_during_the_last_evaluation_stops_the_run_and_resuming_makes_it()
     again = resume(run.id)
     assert again.wait() is RunState.FINISHED, again.reason
     assert last(again.journal, "test_accuracy").value == again.result()["accuracy"]
-    assert max(losses(again)) == 6, "no step more than was asked for"
+    assert max(losses(again.journal)) == 6, "no step more than was asked for"
 
 
 def test_early_stopping_is_trainers_own() -> None:
     run = start("max_steps=400", "learning_rate=1e-9", "early_stopping_patience=2", "metric_for_best_model=accuracy")
     assert run.wait() is RunState.FINISHED, run.reason
-    assert max(losses(run)) < 400
+    assert max(losses(run.journal)) < 400
 
 
 def test_a_run_that_diverges_raises_alerts_and_the_baseline_is_a_fact(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -418,4 +414,4 @@ def test_features_of_questions_that_do_not_fit_are_not_kept_and_change_nothing(
     texts = [event.text for event in asked.journal.events() if event.kind == "features"]
     assert [text.partition(" would take")[0].split()[-1] for text in texts] == ["images", *["questions"] * 3]
     assert all("are not kept; a quarter of the free memory is 0.0 GiB" in text for text in texts)
-    assert losses(asked) == pytest.approx(losses(kept), abs=1e-4)
+    assert losses(asked.journal) == pytest.approx(losses(kept.journal), abs=1e-4)

@@ -17,7 +17,7 @@ from looptop.engine.startup.run import Run, resume
 from looptop.engine.vqa.curation.edits import record_edit
 from looptop.engine.vqa.curation.journal import CurationJournal
 from looptop.engine.vqa.curation.records import EditKind
-from tests.support import eventually
+from tests.support import eventually, losses
 
 SHORT = [
     "max_images=12", "per_device_train_batch_size=16", "eval_strategy=steps", "eval_steps=1000", "precision=fp32",
@@ -29,10 +29,6 @@ def start(*settings: str) -> Run:
     return looptop.start(config.override(config.preset("tiny"), [*SHORT, *settings]))
 
 
-def losses(run: Run) -> dict[int, float]:
-    return {point.step: point.value for point in run.journal.values("loss") if point.value is not None}
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[int, float], CurationJournal, int]]:
     """The losses of a run that nobody edits, its journal, and the number of steps of an epoch."""
@@ -40,7 +36,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict
         patch.setenv("LOOPTOP_HOME", str(tmp_path_factory.mktemp("undisturbed")))
         run = start()
         assert run.wait() is RunState.FINISHED, run.reason
-        yield losses(run), CurationJournal(run.folder.db), run.journal.facts()["total_steps"] // 3
+        yield losses(run.journal), CurationJournal(run.folder.db), run.journal.facts()["total_steps"] // 3
 
 
 def edited(run: Run, row: int, kind: EditKind, answer: str = "") -> str:
@@ -56,7 +52,7 @@ def paused_at(step: int, *settings: str) -> Run:
     run = start(*settings)
     for _ in range(step):
         send(run.folder, "step")
-    eventually(lambda: run.folder.state() is RunState.PAUSED and len(losses(run)) == step)
+    eventually(lambda: run.folder.state() is RunState.PAUSED and len(losses(run.journal)) == step)
     return run
 
 
@@ -94,7 +90,7 @@ def test_an_edit_needs_a_pause_and_applies_from_the_next_epoch(
     assert capsys.readouterr().out == f"{run.id}  question in row 4: its answer is teal, from the next epoch on\n"
     send(run.folder, "continue")
     assert run.wait() is RunState.FINISHED, run.reason
-    journal, changed = CurationJournal(run.folder.db), losses(run)
+    journal, changed = CurationJournal(run.folder.db), losses(run.journal)
     assert [changed[step] for step in range(1, steps + 1)] == [by_step[step] for step in range(1, steps + 1)]
     assert any(changed[step] != by_step[step] for step in range(steps + 1, 2 * steps + 1))
     first, second, _ = journal.losses()
@@ -106,7 +102,7 @@ def test_an_edit_needs_a_pause_and_applies_from_the_next_epoch(
 
 def test_a_live_run_that_is_not_paused_refuses(undisturbed: tuple[dict[int, float], CurationJournal, int]) -> None:
     run = start("num_train_epochs=400")
-    eventually(lambda: len(losses(run)) > 2)
+    eventually(lambda: len(losses(run.journal)) > 2)
     with pytest.raises(LooptopError, match="pause it first"):
         record_edit(run.folder, 0, "drop")
     reply = wait_reply(run.folder, send(run.folder, "drop", question=0), 60)
@@ -128,7 +124,7 @@ def test_a_resumed_run_goes_on_as_one_that_was_edited_and_never_stopped() -> Non
     assert record_edit(stopped.folder, 1, "relabel", "black") is None, "a run that is not live is edited at once"
     again = resume(run_id)
     assert again.wait() is RunState.FINISHED, again.reason
-    assert losses(again) == losses(whole)
+    assert losses(again.journal) == losses(whole.journal)
     for ours, theirs in zip(
         CurationJournal(again.folder.db).losses(), CurationJournal(whole.folder.db).losses(), strict=True
     ):

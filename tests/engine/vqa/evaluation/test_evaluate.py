@@ -206,6 +206,7 @@ def test_questions_that_cannot_be_asked_are_explained_and_if_they_are_many_count
     (tmp_path / "table.csv").write_text("\n".join(lines))
     done = evaluate(str(folder / "model"), str(tmp_path), device="cpu")
     assert (done.evaluation.left_out, done.evaluation.accuracy.questions) == (bad, 2)
+    assert len(done.notes) == MAX_EXAMPLES + (bad > MAX_EXAMPLES)
     assert all(note.startswith("left out: the question has 4") for note in done.notes[:MAX_EXAMPLES])
     assert done.notes[MAX_EXAMPLES:] == ([f"left out: {bad} questions in all"] if bad > MAX_EXAMPLES else [])
 
