@@ -77,7 +77,7 @@ def remove_old_drafts(folder: Path, name: str = "") -> None:
 def _remove_if_old(draft: Path) -> None:
     if time.time() - draft.lstat().st_mtime < OLD_DRAFT_SECONDS:
         return
-    descriptor = open_regular(draft)
+    descriptor = open_regular(draft, os.O_WRONLY)  # An exclusive lock over NFS needs a file opened for writing.
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # Raises BlockingIOError while its writer lives.
         draft.unlink()

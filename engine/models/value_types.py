@@ -107,10 +107,21 @@ _ADDED_TOKEN = {
 }
 
 
+_NEVER_NULL = {
+    "added_tokens_decoder",
+    "chunk_size_feed_forward",
+    "dense_act_fn",
+    "extra_ids",
+    "model_type",
+    "return_dict",
+}
+"""Keys that may be missing, but with whose `null` transformers fails."""
+
+
 def wrong_value(name: str, data: Mapping[str, Any]) -> str:
     """The first value of the wrong type in a model's JSON file, in words; empty if none is known to be.
 
-    `null` counts as missing, except for a family: transformers then takes its default.
+    `null` counts as missing, where transformers then takes its default.
 
     Args:
         name: The file's name, which says what keys it has.
@@ -119,7 +130,7 @@ def wrong_value(name: str, data: Mapping[str, Any]) -> str:
     for table, prefix, types in _checks(name, data):
         for key, expected in types.items():
             value = table.get(key)
-            missing = value is None and (key not in table or key != "model_type")
+            missing = value is None and (key not in table or key not in _NEVER_NULL)
             if not missing and not expected.holds(value):
                 return f"{prefix}{key} is {shortened(value)}, and must be {expected.words}"
     return ""

@@ -71,7 +71,8 @@ def load_complete_model(
         )
     if misshaped := sorted(each for each in info["mismatched_keys"] if not may_be_new(each[0])):
         name, saved, expected = misshaped[0]
-        more = f", and {counted(len(misshaped) - 1, 'more tensor')} another one" if len(misshaped) > 1 else ""
+        have = "has" if len(misshaped) == 2 else "have"
+        more = f"; {counted(len(misshaped) - 1, 'more tensor')} {have} a wrong shape" if len(misshaped) > 1 else ""
         raise LooptopError(
             f"the weights in {visible(source)} do not fit its config.json: {visible(name)} has the shape"
             f" {tuple(saved)} instead of {tuple(expected)}{more}; {ADVICE}"
@@ -157,16 +158,15 @@ def _refused_value(source: str | PathLike[str]) -> str:
         family = str(part.get("model_type"))
         if family not in CONFIG_MAPPING:
             continue
-        config = CONFIG_MAPPING[family]()
         for key, value in part.items():
             try:
-                setattr(config, key, value)
+                setattr(CONFIG_MAPPING[family](), key, value)
             except StrictDataclassError:
                 return (
                     f"{visible(file)} is damaged: {visible(prefix + key)} is {shortened(value)}, which a model of the"
                     f" family {family} cannot have; {ADVICE}"
                 )
-            except Exception:  # A key that is computed from others, or an old name.
+            except Exception:  # A key that is computed from others, an old name, or a family without default values.
                 continue
     return ""
 

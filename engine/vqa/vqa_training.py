@@ -42,10 +42,11 @@ from looptop.engine.vqa.data.left_out import ProblemReporter
 from looptop.engine.vqa.data.load import load_data
 from looptop.engine.vqa.evaluation.baselines import QuestionOnly
 from looptop.engine.vqa.model.fast_gpt2 import use_fast_kernels
+from looptop.engine.vqa.model.loading import load_with_processor
 from looptop.engine.vqa.model.processing import VqaProcessor, resolve
 from looptop.engine.vqa.model.saved_models import folder_of
 from looptop.engine.vqa.model.sizes import vqa_memory_advice, vqa_sizes
-from looptop.engine.vqa.model.vqa_model import VqaModel, load_model
+from looptop.engine.vqa.model.vqa_model import VqaModel
 from looptop.engine.vqa.question_splits import question_splits
 from looptop.engine.vqa.trainer import VqaTrainer
 
@@ -163,9 +164,7 @@ def build_model(config: VqaRunConfig) -> tuple[VqaModel, VqaProcessor]:
     model_config = config.model
     try:
         if model_config.start_from:
-            folder = folder_of(model_config.start_from)
-            model = load_model(folder)
-            processor = VqaProcessor.from_pretrained(folder)
+            model, processor = load_with_processor(folder_of(model_config.start_from))
             model.config.fusion = model_config.fusion
         else:
             text, image, decoder = (

@@ -19,7 +19,7 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
 from looptop.engine.vqa.images.filtering import Outcome
 from looptop.tui.app import LooptopApp
-from looptop.tui.ask.images import outcomes
+from looptop.tui.ask.images import outcomes, path_question
 from looptop.tui.ask.images.gallery import Gallery
 from looptop.tui.ask.images.panel import ImagePanel
 from looptop.tui.ask.images.path_question import completion
@@ -355,6 +355,32 @@ async def test_a_folder_that_is_typed_or_dropped_becomes_the_list(answers: Quick
         await until(pilot, lambda: "img_10.png" in shown(app) and "/root ─" in shown(app))
         paste(app, folder / "closed" / "deep")
         await until(pilot, lambda: "Zebra.png · the image" in shown(app))
+
+
+async def test_an_error_about_a_path_is_not_replaced_by_its_completions(
+    answers: QuickAnswers, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow_completion(typed: str) -> tuple[str, list[str]]:
+        asked.set()
+        answered.wait()
+        return completion(typed)
+
+    monkeypatch.setattr(path_question, "completion", slow_completion)
+    app = make_app(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("o")
+        await until(pilot, lambda: app.screen.query("#path"))
+        await type_in(pilot, "file://elsewhere/img")
+        await pilot.press("tab")
+        await until(pilot, asked.is_set)
+        await pilot.press("enter")
+        await until(pilot, lambda: "the image is on another machine" in shown(app))
+        answered.set()
+        await until(pilot, lambda: not [each for each in threading.enumerate() if each.name == "looptop-work"])
+        await pilot.pause()
+        assert "the image is on another machine" in shown(app)
 
 
 def test_a_path_is_completed_as_far_as_it_is_clear(folder: Path) -> None:

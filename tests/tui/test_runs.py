@@ -284,8 +284,23 @@ async def test_runs_are_laid_over_each_other_and_their_configurations_side_by_si
         await until(pilot, lambda: "≠ training.seed" in shown(app))
         text = shown(app)
         assert "≠ training.learning_rate" in text and "0.0001" in text and "model.fusion" not in text
+        assert "a all" in shown(app).splitlines()[-1]
         await pilot.press("a")
         await until(pilot, lambda: "model.fusion" in shown(app) or "data.source" in shown(app))
+
+
+async def test_the_configuration_of_one_run_is_always_whole(answers: QuickAnswers) -> None:
+    make(1.0)
+    app = make_app(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await go(pilot, 1)
+        await pilot.press("m")
+        await until(pilot, lambda: "━ vqa-1" in shown(app) or "┤" in shown(app))
+        await pilot.press("t")
+        await until(pilot, lambda: "data.source" in shown(app) and "a all" not in shown(app).splitlines()[-1])
+        await pilot.press("a")
+        await pilot.pause()
+        assert "data.source" in shown(app) and "the same in" not in shown(app)
 
 
 async def test_too_many_cannot_be_told_apart(answers: QuickAnswers) -> None:

@@ -238,14 +238,22 @@ async def test_a_damaged_journal_is_one_sentence(answers: QuickAnswers, tmp_path
         connection.execute("UPDATE question_losses SET losses = x'0000' WHERE epoch = 2")
     app = app_on(run, answers)
     async with app.run_test(size=(160, 40)) as pilot:
-        await opened(pilot)
+        page = await opened(pilot)
         await until(
             pilot,
             lambda: "its losses cannot be read" in shown(app) and "the training questions cannot be read" in shown(app),
         )
         await pilot.press("enter", "x", "u")
+        field = page.query_one("#questions-filter", Input)
+        field.value = "loss<"
+        await until(pilot, lambda: "ends too early" in shown(app) and "its losses cannot be read" not in shown(app))
+        field.value = ""
+        await until(pilot, lambda: "its losses cannot be read" in shown(app))
+        field.value = "loss<"
         add_epoch(run, 2, (0.1, 0.2, 0.3, 0.4, 0.5))
-        await until(pilot, lambda: order(app) == ["4", "3", "2", "1", "0"] and "cannot be read" not in shown(app))
+        await until(pilot, lambda: order(app) == ["4", "3", "2", "1", "0"] and "ends too early" in shown(app))
+        field.value = ""
+        await until(pilot, lambda: "ends too early" not in shown(app) and "cannot be read" not in shown(app))
 
 
 async def test_it_fits_into_every_terminal(answers: QuickAnswers, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from looptop.engine.helpers.answers import AskReply
-from looptop.engine.helpers.process import HelperState
+from looptop.engine.helpers.process import HelperReply, HelperState
 from looptop.tui.ask.model_status import ModelStatus
 from looptop.tui.kept_state import StateFile
 from tests.factories.apps import make_app
@@ -28,10 +28,10 @@ def test_the_first_start_counts_and_the_next_knows_how_long_it_takes(clock: list
     assert status.text() == "starting: loading PyTorch…"
     clock[0] += 3
     assert status.text() == "starting: loading PyTorch, 3 s so far"
-    status.take("loading bundled")
+    status.take(HelperReply(activity="loading bundled"))
     clock[0] += 2
     assert status.text() == "loading bundled, 5 s so far"
-    status.take("ready")
+    status.take(HelperReply(state=HelperState.READY))
     assert status.text() == "ready"
     eventually(lambda: StateFile().state.start_seconds == 5.0)
 
@@ -44,12 +44,12 @@ def test_the_first_start_counts_and_the_next_knows_how_long_it_takes(clock: list
 
 def test_another_model_is_counted_from_its_own_beginning(clock: list[float]) -> None:
     status = ModelStatus(StateFile())
-    status.take("ready")
+    status.take(HelperReply(state=HelperState.READY))
     clock[0] += 60
-    status.take("loading vqa-3")
+    status.take(HelperReply(activity="loading vqa-3"))
     clock[0] += 2
     assert status.text() == "loading vqa-3, 2 s so far"
-    status.take("ready")
+    status.take(HelperReply(state=HelperState.READY))
     assert status.text(unanswered=1) == "answering…"
     assert status.text(unanswered=3) == "answering 3 questions…"
 
@@ -57,10 +57,10 @@ def test_another_model_is_counted_from_its_own_beginning(clock: list[float]) -> 
 def test_a_process_that_ended_is_counted_anew(clock: list[float]) -> None:
     status = ModelStatus(StateFile())
     clock[0] += 50
-    status.take("ended")
+    status.take(HelperReply(state=HelperState.ENDED))
     assert "ask again to restart it" in status.text()
     clock[0] += 50
-    status.take("starting")
+    status.take(HelperReply(state=HelperState.STARTING))
     clock[0] += 2
     assert status.text() == "starting: loading PyTorch, 2 s so far"
 

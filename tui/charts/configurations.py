@@ -32,12 +32,13 @@ class Configurations(Overlay[None]):
         super().__init__()
         self._names = [name for name, _ in runs]
         self._lines = side_by_side([settings for _, settings in runs])
-        self._shows_all = len(runs) == 1
+        self._are_several = len(runs) > 1
+        self._shows_all = False
 
     def compose(self) -> Iterable[Widget]:
         """One text, which can be scrolled."""
         box = VerticalScroll(Static(id="configurations"), classes="box -log")
-        box.border_title = "Configuration" if len(self._names) == 1 else "Configurations side by side"
+        box.border_title = "Configurations side by side" if self._are_several else "Configuration"
         yield box
         yield KeyBar()
 
@@ -49,6 +50,10 @@ class Configurations(Overlay[None]):
         """Divides the width among the columns."""
         super().on_resize(event)
         self.call_after_refresh(self._show)
+
+    def hides_key(self, action: str) -> bool:
+        """Whether the bottom line leaves out an action, since it would do nothing now."""
+        return action == "all" and not self._are_several
 
     def action_all(self) -> None:
         """Shows all settings, or only those that differ."""
@@ -67,9 +72,9 @@ class Configurations(Overlay[None]):
         width = max(8, min(WIDEST_VALUE, (room - key_width - 2) // len(self._names) - 1))
         lines = [_line("", self._names, key_width, width, "bold")]
         lines += [_line(key, values, key_width, width, "$text-warning bold", "≠ ") for key, values in differ]
-        if not differ and len(self._names) > 1:
+        if not differ and self._are_several:
             lines.append(Content.styled("  no setting differs", "$text-muted"))
-        if self._shows_all:
+        if self._shows_all or not self._are_several:
             lines += [_line(key, values, key_width, width, "") for key, values in same]
         elif same:
             are, them = ("is", "it") if len(same) == 1 else ("are", "them")

@@ -67,7 +67,9 @@ class QuestionsPage(Overlay[None]):
         self._state = RunState.CREATED
         self._filter: Filter[CuratedQuestion] | None = None
         self._sort: tuple[Any, bool] | None = ("loss", True)
-        self._trouble = ""
+        self._filter_error = ""
+        """What is wrong with the filter; empty if nothing is."""
+        self._read_error = ""
         """Why the journal could not be read; empty if it could."""
         self._read_now = asyncio.Event()
 
@@ -108,15 +110,15 @@ class QuestionsPage(Overlay[None]):
         try:
             reading = await in_thread(self._reader.read)
         except LooptopError as error:
-            self._trouble = str(error)
-            self._complain(self._trouble)
+            self._read_error = str(error)
+            self._show_error()
             if self._questions is None:
                 self._table.empty_text = "the training questions cannot be read"
                 self._table.refresh()
             return
-        if self._trouble:
-            self._trouble = ""
-            self._complain("")
+        if self._read_error:
+            self._read_error = ""
+            self._show_error()
         is_new = reading.questions is not self._latest
         state, self._state = self._state, reading.state
         self._latest = reading.questions
@@ -218,9 +220,9 @@ class QuestionsPage(Overlay[None]):
     def _is_live(self) -> bool:
         return not self._state.over
 
-    def _complain(self, sentence: str) -> None:
-        """Shows an error in the frame; an empty sentence takes it away."""
-        self.query_one(".box", Vertical).border_subtitle = safe(sentence, "$text-error")
+    def _show_error(self) -> None:
+        """Shows in the frame what is wrong: with the filter first, since a person is writing it."""
+        self.query_one(".box", Vertical).border_subtitle = safe(self._filter_error or self._read_error, "$text-error")
 
     # Sorting and filtering.
 
@@ -234,11 +236,11 @@ class QuestionsPage(Overlay[None]):
 
         try:
             self._filter = parse(event.value) if event.value.strip() else None
+            self._filter_error = ""
+            self._arrange()
         except LooptopError as error:
-            self._complain(str(error))
-            return
-        self._complain("")
-        self._arrange()
+            self._filter_error = str(error)
+        self._show_error()
 
     @on(Input.Submitted, "#questions-filter")
     def _filter_done(self) -> None:

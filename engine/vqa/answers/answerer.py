@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
@@ -37,9 +36,10 @@ from looptop.engine.vqa.confidence.doubts import Check, Doubt
 from looptop.engine.vqa.images.decode import open_image
 from looptop.engine.vqa.model.answer_search import NextToken, Search, SearchResult
 from looptop.engine.vqa.model.decoding import MAX_ANSWER_TOKENS, best_answers, longest_answer
+from looptop.engine.vqa.model.loading import load_with_processor
 from looptop.engine.vqa.model.processing import VqaProcessor
 from looptop.engine.vqa.model.saved_models import folder_of
-from looptop.engine.vqa.model.vqa_model import VqaModel, load_model
+from looptop.engine.vqa.model.vqa_model import VqaModel
 
 __all__ = ["Answer", "Answerer", "Candidate", "OtherToken", "TokenProbability"]
 
@@ -90,9 +90,9 @@ class Answerer:
         chosen = devices.pick(device, "fp32")
         folder = folder_of(name)
         chosen.apply()
-        model: Any = load_model(folder)
-        processor = VqaProcessor.from_pretrained(folder)
-        return cls(model.to(chosen.torch_device), processor, name, checks=AnswerChecks.load(folder))
+        model, processor = load_with_processor(folder)
+        model.to(chosen.torch_device)  # type: ignore[arg-type]  # A decorator hides the signature.
+        return cls(model, processor, name, checks=AnswerChecks.load(folder))
 
     def answer(self, image: ImageSource, question: str, top: int = 5) -> Answer:
         """Answers one question.

@@ -27,9 +27,10 @@ from looptop.engine.vqa.confidence.unfamiliar_images import (
 from looptop.engine.vqa.confidence.unknown_words import known_words
 from looptop.engine.vqa.data.load import load_data
 from looptop.engine.vqa.model.decoding import greedy, longest_answer
+from looptop.engine.vqa.model.loading import load_with_processor
 from looptop.engine.vqa.model.processing import VqaProcessor, resolve
 from looptop.engine.vqa.model.saved_models import folder_of
-from looptop.engine.vqa.model.vqa_model import VqaModel, load_model
+from looptop.engine.vqa.model.vqa_model import VqaModel
 
 MAX_QUESTIONS = 4000
 """The most validation questions that a temperature is fitted on."""
@@ -85,8 +86,8 @@ def note_model(
     chosen = devices.pick(device, "fp32")
     data = load_data(config.data, config.training.seed)
     chosen.apply()
-    model = load_model(folder).to(chosen.torch_device)  # type: ignore[arg-type]  # A decorator hides the signature.
-    processor = VqaProcessor.from_pretrained(folder)
+    model, processor = load_with_processor(folder)
+    model.to(chosen.torch_device)  # type: ignore[arg-type]  # A decorator hides the signature.
     train, validation = (Questions(table, processor, lambda problem: None) for table in (data.train, data.validation))
     checks = fit_checks(model, processor, train, validation, training_words(train, earlier), on_progress)
     checks.save(folder)

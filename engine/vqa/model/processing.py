@@ -302,12 +302,18 @@ def _image_processor(folder: str, part: str, name: str) -> Any:
     what = f"the image processor of {part} '{visible(name)}'"
     processor = _load(load, folder, what)
     try:
-        processor([Image.new("RGB", (32, 32))], return_tensors="pt")
+        probes = [Image.new("RGB", size) for size in ((32, 32), (48, 40))]
+        shapes = {processor([probe], return_tensors="pt")["pixel_values"].shape for probe in probes}
     except Exception as error:  # A value that it does not check; the kinds are those of PyTorch, NumPy and Pillow.
         why = error_text(error).rstrip(".")
         raise LooptopError(
             f"{what} cannot prepare an image: {why}; correct preprocessor_config.json in {visible(folder)}"
         ) from error
+    if len(shapes) > 1:
+        raise LooptopError(
+            f"{what} does not bring images to one size; correct do_resize, size or do_center_crop in"
+            f" preprocessor_config.json in {visible(folder)}"
+        )
     return processor
 
 

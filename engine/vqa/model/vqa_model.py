@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -20,7 +19,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrained
 from transformers.utils.generic import ModelOutput
 
 from looptop.engine.config.vqa import Fusion
-from looptop.engine.errors import LooptopError, error_text
+from looptop.engine.errors import LooptopError
 from looptop.engine.models.weights import is_pooler, load_complete_model, load_part
 from looptop.engine.text import visible
 from looptop.engine.vqa.model.configuration import VqaConfig, frozen_parts, is_cross_attention
@@ -368,16 +367,3 @@ class VqaModel(PreTrainedModel):
                 loss = loss / num_items_in_batch
             self.check_input(loss, "loss")
         return VqaOutput(loss=loss, logits=logits, cross_attentions=out.cross_attentions if output_attentions else None)
-
-
-def load_model(folder: Path) -> VqaModel:
-    """The model of a folder, in fp32.
-
-    Raises:
-        LooptopError: Weights are missing or damaged.
-    """
-    try:
-        model: VqaModel = load_complete_model(VqaModel.from_pretrained, folder, local_files_only=True)
-    except OSError as error:
-        raise LooptopError(f"the model in {visible(folder)} cannot be loaded: {error_text(error)}") from error
-    return model

@@ -55,4 +55,4 @@ def test_the_process_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert not reply.ended
     process.close()
     assert (reply.id, reply.response, reply.error) == (7, known.reference_response, None)
-    assert json.loads(msgspec.json.encode(reply))["status"] == "ready"
+    assert json.loads(msgspec.json.encode(reply))["state"] == "ready"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,11 @@ def test_what_published_models_have_is_right(name: str, data: dict[str, Any]) ->
     ("name", "data", "words"),
     [
         ("config.json", {"model_type": None}, "model_type is null, and must be a text"),
+        (
+            "config.json",
+            {"chunk_size_feed_forward": None},
+            "chunk_size_feed_forward is null, and must be",
+        ),
         ("config.json", {"a": {"model_type": "t5", "return_dict": 1}}, "a.return_dict is 1, and must be true or false"),
         ("config.json", {"architectures": ["A", 1]}, 'architectures is ["A", 1], and must be a list of texts'),
         ("config.json", {"chunk_size_feed_forward": True}, "is true, and must be a whole number"),
@@ -127,6 +133,25 @@ def test_an_image_processor_that_prepares_no_image_is_refused(tmp_path: Path) ->
     file.write_text(json.dumps(json.loads(file.read_text()) | {"size": None}))
     with pytest.raises(LooptopError, match=r"cannot prepare an image: .*[^.]; correct preprocessor_config\.json in"):
         ask(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"do_resize": None}, "does not bring images to one size; correct do_resize"),
+        ({"do_resize": False}, "does not bring images to one size; correct do_resize"),
+        ({"size": {"height": 96, "width": 80}}, "makes images of 96 x 80 pixels, which its model does not take"),
+    ],
+)
+def test_images_of_a_size_that_the_model_does_not_take_are_refused(
+    change: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    shutil.copytree(BUNDLED / "vqa", tmp_path / "model")
+    file = tmp_path / "model/preprocessor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(LooptopError, match=re.escape(words)) as caught:
+        ask(tmp_path / "model")
+    assert str(caught.value).endswith(f"preprocessor_config.json in {tmp_path / 'model'}")
 
 
 def test_one_number_normalises_all_channels(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_tensors_of_another_shape_are_named(tmp_path: Path) -> None:
     file = tmp_path / "model/model.safetensors"
     weights = load_file(file)
     norms = [name for name in sorted(weights) if "output_layer_norm" in name]
-    for count, more in enumerate(("", ", and 1 more tensor another one")):
+    for count, more in enumerate(("", "; 1 more tensor has a wrong shape")):
         weights[norms[count]] = weights[norms[count]][:-1]
         save_file(weights, file, {"format": "pt"})
         with pytest.raises(LooptopError) as caught:

@@ -74,6 +74,7 @@ class PathQuestion(Overlay[list[Path]]):
 
     @on(Input.Submitted, "#path")
     def _submitted(self, event: Input.Submitted) -> None:
+        self.workers.cancel_group(self, "completion")  # Its names would replace what is shown about the path.
         work(self, self._take(event.value), "opening", exclusive=True)
 
     async def _take(self, typed: str) -> None:
@@ -84,6 +85,7 @@ class PathQuestion(Overlay[list[Path]]):
 
     @on(PathField.Pasted)
     def _pasted(self, event: PathField.Pasted) -> None:
+        self.workers.cancel_group(self, "completion")
         work(self, self._take_several(event.text), "opening", exclusive=True)
 
     async def _take_several(self, text: str) -> None:
@@ -91,6 +93,8 @@ class PathQuestion(Overlay[list[Path]]):
         paths = await read_with_notice(lambda: pasted_paths(text), self._say_slow)
         if len(paths) > 1:
             self.dismiss(paths)
+        else:
+            self._show("", "$text-muted")
 
     def _say_slow(self) -> None:
         self._show("reading …", "$text-muted")

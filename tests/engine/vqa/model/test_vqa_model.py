@@ -34,8 +34,9 @@ from looptop.engine import config
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.model.configuration import VqaConfig, frozen_parts
 from looptop.engine.vqa.model.decoding import greedy
+from looptop.engine.vqa.model.loading import load_with_processor
 from looptop.engine.vqa.model.processing import IGNORED, answer_labels
-from looptop.engine.vqa.model.vqa_model import NonFiniteError, VqaModel, load_model
+from looptop.engine.vqa.model.vqa_model import NonFiniteError, VqaModel
 from looptop.engine.vqa.vqa_training import build_model
 from tests.factories.published_models import save_vqa_parts
 from tests.factories.vqa import QUESTIONS, pictures, save, tiny_config, tiny_model
@@ -429,6 +430,6 @@ def test_a_roberta_that_answers_says_the_same_when_it_is_opened_again(tmp_path: 
     model, processor = build_model(chosen)
     batch = inputs_of(processor)
 
-    again = load_model(save(model, processor, tmp_path / "model"))
+    again, _ = load_with_processor(save(model, processor, tmp_path / "model"))
     with torch.no_grad():
         torch.testing.assert_close(again.train(False)(**batch).logits, model.train(False)(**batch).logits)
