@@ -45,21 +45,29 @@ hypothesis.settings.register_profile("nightly", deadline=None, max_examples=400)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
-MANY_OBJECTS = 1_000_000
-"""How many new objects may be left before garbage is collected."""
+PROCESS = psutil.Process()
+MAX_GROWTH = min(2 * 2**30, psutil.virtual_memory().available // 10)
+"""By how many bytes this process may grow before its garbage is collected; pytest's workers are at least four."""
+grown_from = 0
+"""Its size after the last collection."""
 
 
 def pytest_collection_finish() -> None:
     """Keeps what is imported out of garbage collection."""
+    global grown_from
     gc.freeze()
+    grown_from = PROCESS.memory_info().rss
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_logfinish() -> None:
-    """Collects the garbage of the last tests. While a test runs, its app and models are no garbage, and looking at them
-    again and again took a sixth of the suite's time."""
-    if gc.get_count()[0] > MANY_OBJECTS:
+    """Collects the garbage of the last tests, where there is much of it: each time takes more than a second. While a
+    test runs, its app and models are no garbage, and looking at them again and again took a sixth of the suite's time.
+    """
+    global grown_from
+    if PROCESS.memory_info().rss > grown_from + MAX_GROWTH:
         gc.collect(1)
+        grown_from = PROCESS.memory_info().rss
 
 
 def pytest_sessionfinish() -> None:

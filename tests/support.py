@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 from looptop.engine.journal.reader import Journal
-from looptop.engine.journal.records import Point
+from looptop.engine.journal.records import Point, RunState
 from looptop.engine.runs.control import Control, wait_reply
 from looptop.engine.runs.folder import RunFolder
+from looptop.engine.startup.run import Run
 
 
 def examples(few: int, many: int) -> int:
@@ -40,6 +41,15 @@ def step_of(run: RunFolder) -> int:
     """The last step whose loss stands in the journal; 0 before the first."""
     point = Journal(run.db).last("loss")
     return point.step if point else 0
+
+
+def hold_at(run: Run, step: int) -> None:
+    """Pauses a run that has just been started, and lets it make single steps up to this one."""
+    run.pause()
+    eventually(lambda: run.state is RunState.PAUSED)
+    while (made := step_of(run.folder)) < step:
+        run.step()
+        eventually(lambda made=made: step_of(run.folder) > made and run.state is RunState.PAUSED)  # type: ignore[misc]
 
 
 def losses(journal: Journal) -> dict[int, float]:

@@ -27,6 +27,7 @@ from looptop.engine.ppo.data import Query
 from looptop.engine.ppo.rollout import Responses, Rollout
 from looptop.engine.ppo.step import BatchProgress
 from tests.engine.ppo.golden import load
+from tests.factories.copies import made_once
 
 WORDS = [
     *("the", "a", "council", "hospital", "school", "tram", "line", "in", "Oslo", "Rome", "announced", "opened"),
@@ -61,19 +62,19 @@ def save_tokenizer(folder: Path, size: int, *, roberta: bool = False) -> None:
     fast.save_pretrained(folder)
 
 
-def save_policy(folder: Path, family: str = "t5") -> Path:
+@made_once
+def save_policy(folder: Path, family: str = "t5") -> None:
     """The recordings' reference of a family, with a tokenizer: random weights that say many things."""
     prefix = "gpt2_" if family == "gpt2" else ""
-    policy = load(f"{prefix}reference", folder.parent / f"{folder.name}-recorded")
+    policy = load(f"{prefix}reference")
     policy.config.eos_token_id = policy.generation_config.eos_token_id = 1
     policy.save_pretrained(folder)
     save_tokenizer(folder, policy.config.vocab_size)
-    return folder
 
 
-def save_classifier(folder: Path, labels: int = 2, seed: int = 0, spread: float = 0.5) -> Path:
+@made_once
+def save_classifier(folder: Path, labels: int = 2, seed: int = 0, spread: float = 0.5) -> None:
     """A RoBERTa classifier with random weights and its tokenizer: the classes of listing 7.5's models."""
-    folder.mkdir(parents=True, exist_ok=True)
     save_tokenizer(folder, size := 64, roberta=True)
     torch.manual_seed(seed)
     config = RobertaConfig(  # type: ignore[call-arg]
@@ -82,7 +83,6 @@ def save_classifier(folder: Path, labels: int = 2, seed: int = 0, spread: float 
         initializer_range=spread, type_vocab_size=1,
     )  # fmt: skip
     RobertaForSequenceClassification(config).save_pretrained(folder)
-    return folder
 
 
 def save_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> str:

@@ -14,6 +14,7 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from looptop.engine.vqa.model.configuration import VqaConfig
 from looptop.engine.vqa.model.processing import VqaProcessor
 from looptop.engine.vqa.model.vqa_model import VqaModel
+from tests.factories.copies import made_once
 
 TEXT = "is there a blue red shape triangle circle in the image what color does contain not no present it ?"
 SENTENCES = [" yes", " no", " red", " blue", " triangle", " circle", " polar bear", " 2"] * 4
@@ -28,9 +29,15 @@ COLORS = ["red", "blue", "white", "black"]
 
 def save_processors(folder: Path, image_size: int = 32, positions: int = 24) -> tuple[str, str, str]:
     """Writes tokenizers, image processor and configurations of three parts; returns their folders."""
+    _save_processors(folder, image_size, positions)
+    return str(folder / "text"), str(folder / "image"), str(folder / "decoder")
+
+
+@made_once
+def _save_processors(folder: Path, image_size: int, positions: int) -> None:
     text, image, decoder = folder / "text", folder / "image", folder / "decoder"
     for part in (text, image, decoder):
-        part.mkdir(parents=True)
+        part.mkdir()
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *TEXT.split()]
     DistilBertTokenizer(vocab={word: row for row, word in enumerate(vocabulary)}).save_pretrained(text)
     DistilBertConfig(
@@ -47,7 +54,6 @@ def save_processors(folder: Path, image_size: int = 32, positions: int = 24) -> 
         image_size=image_size, patch_size=8, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
         intermediate_size=64,
     ).save_pretrained(image)  # fmt: skip
-    return str(text), str(image), str(decoder)
 
 
 def tiny_config(folder: Path, fusion: Any = "mean") -> VqaConfig:

@@ -24,11 +24,8 @@ def run(checks: Checks) -> None:
     for name in QUICK if checks.quick else names:
         with checks.check(f"{name}, fp32") as check:
             recorded = read(name)
-            folder = checks.folder / name
             models = "gpt2_" if "gpt2" in name else ""
-            replay, *nudged = (
-                Replay(recorded, folder / str(nudge), models, nudge, checks.device) for nudge in (0, *NUDGES)
-            )
+            replay, *nudged = (Replay(recorded, models, nudge, checks.device) for nudge in (0, *NUDGES))
             played = steps(recorded)
             for step in played:
                 batch, statistics = replay.step(step)
@@ -37,7 +34,7 @@ def run(checks: Checks) -> None:
             check.measured(f"every statistic of {len(played)} steps within the tests' tolerance", steps=len(played))
     with checks.check("default, bf16") as check:
         recorded = read("default")
-        replay = Replay(recorded, checks.folder / "bf16", device=checks.device, precision=torch.bfloat16)
+        replay = Replay(recorded, device=checks.device, precision=torch.bfloat16)
         batch, statistics = replay.step(recorded["steps"][0])
         wanted = recorded["steps"][0]["stats"]
         distances = {name: _distance(statistics[name], wanted[name], batch.mask.numpy()) for name in REPORTED}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,10 +51,16 @@ def lay_out(name: str, folder: Path) -> Path:
     return path
 
 
-def load(name: str, folder: Path, kernels: Kernels = "transformers") -> Policy:
-    """One of the recordings' models; transformers' attention is the one that TRL used."""
+def load(name: str, kernels: Kernels = "transformers") -> Policy:
+    """One of the recordings' models, read once for all tests; transformers' attention is the one that TRL used."""
+    return copy.deepcopy(_loaded(name, kernels))
+
+
+@functools.cache
+def _loaded(name: str, kernels: Kernels) -> Policy:
     attention = {"attn_implementation": "eager"} if kernels == "transformers" else {}
-    return load_policy(lay_out(name, folder), kernels=kernels, **attention)
+    with tempfile.TemporaryDirectory() as folder:
+        return load_policy(lay_out(name, Path(folder)), kernels=kernels, **attention)
 
 
 def settings_of(recorded: dict[str, Any]) -> PpoSettings:
@@ -90,7 +99,6 @@ class Replay:
 
     Args:
         recorded: The recording.
-        folder: Where the models are laid out.
         models: What the names of the recording's models begin with.
         nudge: Of `NUDGES`, or 0 for the recorded weights.
         device: Where to compute.
@@ -101,7 +109,6 @@ class Replay:
     def __init__(
         self,
         recorded: dict[str, Any],
-        folder: Path,
         models: str = "",
         nudge: int = 0,
         device: str = "cpu",
@@ -110,10 +117,10 @@ class Replay:
     ) -> None:
         self.recorded = recorded
         self.settings = settings_of(recorded)
-        self.policy = load(f"{models}policy_before", folder, kernels)
+        self.policy = load(f"{models}policy_before", kernels)
         if nudge:
             self._change_last_digits(nudge)
-        self.reference = load(f"{models}reference", folder, kernels).requires_grad_(False).train(False)
+        self.reference = load(f"{models}reference", kernels).requires_grad_(False).train(False)
         for model in (self.policy, self.reference):
             model.to(device)  # type: ignore[arg-type]  # a decorator of theirs hides the signature
             if precision is not torch.float32:

@@ -13,7 +13,7 @@ from looptop.engine.ppo.fast_t5 import FastT5Decoder
 from looptop.engine.ppo.loading import load_policy
 from looptop.engine.ppo.policy import IncrementalDecoder, T5Decoder, T5Policy
 from looptop.engine.ppo.rollout import TRAINING, Responses, sample, uniforms
-from tests.engine.ppo.golden import END, PAD, load
+from tests.engine.ppo.golden import END, PAD, lay_out
 
 PADDED = [[7, 8, 9, 1], [20, 21, 1], [30, 31, 32, 33, 34, 1], [7, 1]]
 EQUAL = [[7, 8, 9, 1], [20, 21, 22, 1], [30, 31, 32, 1], [7, 7, 7, 1]]
@@ -24,9 +24,9 @@ queries = pytest.mark.parametrize("queries", [PADDED, EQUAL], ids=["padded", "no
 
 @pytest.fixture(params=["eager", "sdpa", "fast"])
 def policy(request: pytest.FixtureRequest, tmp_path: Path) -> T5Policy:
-    load("policy_before", tmp_path)
+    folder = lay_out("policy_before", tmp_path)
     options = {} if request.param == "fast" else {"attn_implementation": request.param, "kernels": "transformers"}
-    loaded = load_policy(tmp_path / "policy_before", **options)
+    loaded = load_policy(folder, **options)
     assert isinstance(loaded, T5Policy)
     return loaded.train(False)  # type: ignore[no-any-return]
 

@@ -11,17 +11,16 @@ from looptop.engine.ppo.batch import Batch
 from looptop.engine.ppo.fast_t5 import ATTENTION, FastT5Decoder, FeedForward, Norm
 from looptop.engine.ppo.loading import load_policy
 from looptop.engine.ppo.policy import Policy, T5Decoder, T5Policy
-from tests.engine.ppo.golden import END, PAD, load
+from tests.engine.ppo.golden import END, PAD, lay_out, load
 
 QUERIES = [[7, 8, 9, 1], [20, 21, 1], [30, 31, 32, 33, 34, 1]]
 RESPONSES = [[5, 6, 1], [11, 1], [40, 41, 42, 43, 44]]
 
 
 @pytest.fixture
-def models(tmp_path: Path) -> tuple[Policy, Policy]:
+def models() -> tuple[Policy, Policy]:
     """The same weights with fast kernels and with transformers' own."""
-    plain = load("policy_before", tmp_path)
-    fast = load_policy(tmp_path / "policy_before")
+    plain, fast = load("policy_before"), load("policy_before", "fast")
     assert {type(part) for part in fast.modules()} >= {Norm, FeedForward}
     assert not {type(part) for part in plain.modules()} & {Norm, FeedForward}
     return fast.train(False), plain.train(False)
@@ -69,26 +68,26 @@ def test_they_are_saved_as_transformers_own(models: tuple[Policy, Policy], tmp_p
 def test_on_another_device_than_a_processor_a_t5_is_transformers_own(
     tmp_path: Path, device: torch.device | str
 ) -> None:
-    load("policy_before", tmp_path)
-    policy = load_policy(tmp_path / "policy_before", device)
+    folder = lay_out("policy_before", tmp_path)
+    policy = load_policy(folder, device)
     assert {weight.device.type for weight in policy.parameters()} == {"meta"}
     assert {type(part).__module__.partition(".")[0] for part in policy.encoder.modules()} == {"torch", "transformers"}  # type: ignore[union-attr]
     assert {type(part).__module__.partition(".")[0] for part in policy.decoder.modules()} == {"torch", "transformers"}  # type: ignore[union-attr]
     assert policy.config._attn_implementation == "sdpa"
-    processor = load_policy(tmp_path / "policy_before", "cpu")
+    processor = load_policy(folder, "cpu")
     assert processor.config._attn_implementation == ATTENTION
     assert {weight.device.type for weight in processor.parameters()} == {"cpu"}
 
 
 def test_the_kernels_are_chosen_by_the_configuration_and_never_fast_off_a_processor(tmp_path: Path) -> None:
-    load("policy_before", tmp_path)
+    folder = lay_out("policy_before", tmp_path)
     for kernels, device, fast in (
         ("fast", "cpu", True),
         ("transformers", "cpu", False),
         ("fast", "meta", False),
         ("transformers", "meta", False),
     ):
-        policy = load_policy(tmp_path / "policy_before", device, kernels)  # type: ignore[arg-type]
+        policy = load_policy(folder, device, kernels)  # type: ignore[arg-type]
         assert any(isinstance(part, Norm | FeedForward) for part in policy.modules()) is fast
         ids = torch.ones(2, 3, dtype=torch.long, device=device)
         decoder = policy.start_decoding(ids, ids.bool()) if device == "cpu" else None

@@ -20,8 +20,8 @@ FAMILIES = {"policy_before": T5Policy, "gpt2_policy_before": GPT2Policy}
 
 
 @pytest.fixture(params=FAMILIES)
-def policy(request: pytest.FixtureRequest, tmp_path: Path) -> Policy:
-    return load(request.param, tmp_path)
+def policy(request: pytest.FixtureRequest) -> Policy:
+    return load(request.param)
 
 
 def batch(policy: Policy, queries: list[list[int]] = QUERIES, responses: list[list[int]] = RESPONSES) -> Batch:
@@ -87,8 +87,8 @@ def test_a_plain_models_folder_opens_as_a_policy_whose_values_are_0(tmp_path: Pa
     assert out.logprobs.any()
 
 
-def test_a_t5s_own_head_is_not_tied_to_its_embeddings(tmp_path: Path) -> None:
-    policy = load("policy_before", tmp_path)
+def test_a_t5s_own_head_is_not_tied_to_its_embeddings() -> None:
+    policy = load("policy_before")
     assert policy.lm_head.weight is not policy.shared.weight  # type: ignore[union-attr]
     assert not torch.equal(policy.lm_head.weight, policy.shared.weight)  # type: ignore[arg-type, union-attr]
 
@@ -117,6 +117,6 @@ def test_another_family_is_refused_by_name(tmp_path: Path) -> None:
         load_policy(tmp_path)
 
 
-def test_the_recordings_hold_a_value_head(tmp_path: Path) -> None:
+def test_the_recordings_hold_a_value_head() -> None:
     assert (GOLDEN / "policy_before.safetensors").is_file()
-    assert load("policy_before", tmp_path).v_head.summary.weight.any()
+    assert load("policy_before").v_head.summary.weight.any()

@@ -6,7 +6,6 @@ What is played is `PpoStep`, with which users train: by itself, and in `PpoTrain
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,18 +60,16 @@ class Nudged(NamedTuple):
 def nudged(name: str, kernels: Kernels = "transformers") -> Nudged:
     """Made once for all tests."""
     recorded, models = read(name), models_of(name)
-    with tempfile.TemporaryDirectory() as folder:
-        replays = [Replay(recorded, Path(folder) / str(nudge), models, nudge, kernels=kernels) for nudge in NUDGES]
-        statistics = [[replay.step(step)[1] for replay in replays] for step in steps(recorded)]
+    replays = [Replay(recorded, models, nudge, kernels=kernels) for nudge in NUDGES]
+    statistics = [[replay.step(step)[1] for replay in replays] for step in steps(recorded)]
     return Nudged(statistics, [replay.policy.state_dict() for replay in replays])
 
 
 @functools.cache
 def spread_by_step(name: str) -> list[dict[str, float]]:
     """How far the nudged replays are from one that is not, by statistic. What kernels compute it matters little."""
-    with tempfile.TemporaryDirectory() as folder:
-        replay = Replay(read(name), Path(folder), models_of(name))
-        made = [replay.step(step)[1] for step in steps(replay.recorded)]
+    replay = Replay(read(name), models_of(name))
+    made = [replay.step(step)[1] for step in steps(replay.recorded)]
     return [spread_of(*pair) for pair in zip(made, nudged(name).statistics, strict=True)]
 
 
@@ -91,17 +88,17 @@ def models_of(name: str) -> str:
         if "gpt2" not in name or kernels == "transformers"
     ],
 )
-def test_a_recording_is_played_again(name: str, kernels: Kernels, tmp_path: Path) -> None:
+def test_a_recording_is_played_again(name: str, kernels: Kernels) -> None:
     recorded = read(name)
-    replay = Replay(recorded, tmp_path, models_of(name), kernels=kernels)
+    replay = Replay(recorded, models_of(name), kernels=kernels)
     for step, spread in zip(steps(recorded), spread_by_step(name), strict=True):
         batch, statistics = replay.step(step)
         compare_statistics(statistics, step["stats"], replay, batch, spread)
 
 
-def test_the_weights_after_three_steps_are_the_recorded_ones(tmp_path: Path) -> None:
+def test_the_weights_after_three_steps_are_the_recorded_ones() -> None:
     recorded = read("default")
-    replay = Replay(recorded, tmp_path)
+    replay = Replay(recorded)
     for step in recorded["steps"]:
         replay.step(step)
     after, weights = load_file(GOLDEN / "policy_after.safetensors"), replay.policy.state_dict()
@@ -153,7 +150,7 @@ def test_a_run_plays_a_recording_again(
     run = looptop.start(config_of(recorded, tmp_path, kernels, models))
     assert run.wait() is RunState.FINISHED, run.reason
     assert len(made) == len(played)
-    replay = Replay(recorded, tmp_path / "replay", models, kernels=kernels)
+    replay = Replay(recorded, models, kernels=kernels)
     for step, progress, statistics in zip(played, made, others.statistics, strict=True):
         batch, _ = replay.step(step)
         spread = spread_of(progress.statistics, statistics)

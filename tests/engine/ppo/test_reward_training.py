@@ -20,7 +20,7 @@ from looptop.engine.ppo.preferences import MAX_PAIRS_PER_RATING, Pair, Rating, l
 from looptop.engine.ppo.rewards import Classifier
 from looptop.engine.startup.run import resume
 from tests.factories.ppo import ppo_config, reward_config, save_decoder_classifier, save_rows
-from tests.support import eventually, last
+from tests.support import hold_at, last
 
 RATINGS = some.lists(
     some.builds(Rating, some.sampled_from("abc"), some.sampled_from("rstuvw"), some.integers(-2, 2).map(float)),
@@ -101,7 +101,7 @@ def test_a_reward_model_learns_stops_resumes_and_is_one(tmp_path: Path) -> None:
     )
 
     run = looptop.start(chosen)
-    eventually(lambda: (run.journal.last("loss") or accuracy) and len(run.journal.values("loss")) >= 12)
+    hold_at(run, 12)
     run.stop()
     assert run.wait() is RunState.STOPPED
     again = resume(run.id)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from looptop.engine.config.ppo import GenerationConfig
 from looptop.engine.ppo.batch import Batch
-from looptop.engine.ppo.loading import load_policy
 from looptop.engine.ppo.policy import Policy
 from looptop.engine.ppo.rollout import HELD_OUT, TRAINING, uniforms, write
 from tests.engine.ppo.golden import END, PAD, load
@@ -19,10 +16,9 @@ PLAIN = GenerationConfig(max_new_tokens=9)
 
 
 @pytest.fixture(params=["", "gpt2_", "fast "])
-def policy(request: pytest.FixtureRequest, tmp_path: Path) -> Policy:
+def policy(request: pytest.FixtureRequest) -> Policy:
     family = str(request.param)
-    policy = load(f"{family.removeprefix('fast ')}policy_before", tmp_path)
-    return load_policy(tmp_path / "policy_before") if family == "fast " else policy
+    return load("policy_before", "fast") if family == "fast " else load(f"{family}policy_before")
 
 
 def written(policy: Policy, rows: list[int], settings: GenerationConfig = PLAIN, step: int = 3) -> list[list[int]]:

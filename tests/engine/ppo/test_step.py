@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,8 @@ SCORES = torch.linspace(-1, 2, 32)
 
 
 @pytest.fixture(params=["", "gpt2_"])
-def models(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Policy, Policy]:
-    return load(f"{request.param}policy_before", tmp_path), load(f"{request.param}reference", tmp_path)
+def models(request: pytest.FixtureRequest) -> tuple[Policy, Policy]:
+    return load(f"{request.param}policy_before"), load(f"{request.param}reference")
 
 
 def batch_for(policy: Policy, samples: int = 32, **more: Any) -> Batch:

@@ -34,7 +34,7 @@ from looptop.engine.vqa.data import easy_vqa
 from looptop.engine.vqa.data.left_out import Problems
 from looptop.engine.vqa.model import fast_gpt2
 from looptop.engine.vqa.model.vqa_model import VqaModel
-from tests.support import eventually, last, losses, wait_taken
+from tests.support import eventually, hold_at, last, losses, wait_taken
 
 SHORT = ["max_images=60", "per_device_train_batch_size=32", "eval_strategy=steps", "eval_steps=6", "precision=fp32"]
 
@@ -193,7 +193,7 @@ def test_a_resumed_run_makes_the_same_losses_as_an_undisturbed_one(settings: tup
     expected = losses(undisturbed.journal)
 
     run = start("max_steps=12", *settings)
-    eventually(lambda: len(losses(run.journal)) >= 8)
+    hold_at(run, 8)
     run.stop(checkpoint=False)
     assert run.wait() is RunState.STOPPED, run.reason
     made = losses(run.journal)
