@@ -1,4 +1,7 @@
-"""`looptop show`: prints everything about one run: its state, configuration, results, last answers and events."""
+"""`looptop show`: prints an overview of one run: its state, main settings, results, last answers and events.
+
+With `--json` it prints the whole configuration, all facts and all events, too.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,7 @@ def run(arguments: Arguments) -> int:
     for line in visible(summary.note, keep_lines=True).splitlines():
         say(f"  | {line}")
     say()
-    for name, value in _facts(folder, summary, journal):
+    for name, value in _rows(folder, summary, journal):
         if value == "-" and summary.kind != "vqa":  # runs of other kinds do not have every fact
             continue
         say(f"  {name:17} {value}")
@@ -99,7 +102,8 @@ def _as_json(folder: RunFolder, summary: RunSummary, journal: Journal) -> dict[s
     }
 
 
-def _facts(folder: RunFolder, summary: RunSummary, journal: Journal) -> list[tuple[str, str]]:
+def _rows(folder: RunFolder, summary: RunSummary, journal: Journal) -> list[tuple[str, str]]:
+    """The printed table: the name and the value of each row."""
     facts = journal.facts()
     latest = {name: math.nan if point.value is None else point.value for name, point in journal.latest().items()}
     config = _config(folder)
@@ -110,13 +114,17 @@ def _facts(folder: RunFolder, summary: RunSummary, journal: Journal) -> list[tup
         ("parameters", _parameters(facts)),
         ("data holds", _split_sizes(facts)),
         *((("left out", _left_out(facts["left_out"])),) if facts.get("left_out") else ()),
-        *_activity(summary, facts),
+        *_activity_rows(summary, facts),
         ("step", f"{'-' if summary.step is None else summary.step}/{summary.total_steps or '?'}"),
         *(
-            (label, (percent(latest.get(name), 2) if is_share else number(latest.get(name))) + _of_step(name, summary))
+            (
+                label,
+                (percent(latest.get(name), 2) if is_share else number(latest.get(name)))
+                + _measured_model_text(name, summary),
+            )
             for label, name, is_share in _FIGURES.get(summary.kind, _FIGURES["vqa"])
         ),
-        *_result(summary),
+        *_result_rows(summary),
         *(
             (("question only", percent(facts[QUESTION_ONLY], 2)),)
             if isinstance(facts.get(QUESTION_ONLY), float)
@@ -147,20 +155,21 @@ _FIGURES = {
 """By kind of run: a figure's label, its metric, and whether it is a share from 0 to 1."""
 
 
-def _of_step(metric: str, summary: RunSummary) -> str:
-    """Text after a figure: which model it measures."""
+def _measured_model_text(metric: str, summary: RunSummary) -> str:
+    """The text after a figure: which checkpoint's model it was measured on; empty if it is not known."""
     model = measured_model(metric, summary) if metric in summary.metrics else None
     return "" if model is None else f" ({model.which} checkpoint, step {model.step:,})"
 
 
-def _result(summary: RunSummary) -> list[tuple[str, str]]:
+def _result_rows(summary: RunSummary) -> list[tuple[str, str]]:
+    """Which step's model is the result of the run."""
     if summary.result_step is None:
         return []
     is_last = summary.result_step == summary.step
     return [("its model", f"that of step {summary.result_step}, {'the last' if is_last else 'the best evaluation'}")]
 
 
-def _activity(summary: RunSummary, facts: dict[str, Any]) -> list[tuple[str, str]]:
+def _activity_rows(summary: RunSummary, facts: dict[str, Any]) -> list[tuple[str, str]]:
     """What a live run is doing between its steps."""
     progress = progress_of(facts)
     if progress is None or summary.state not in (RunState.RUNNING, RunState.PAUSED):

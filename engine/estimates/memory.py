@@ -33,7 +33,7 @@ from looptop.engine.vqa.model.configuration import frozen_parts
 from looptop.engine.vqa.model.processing import VqaProcessor, resolve
 from looptop.engine.vqa.model.saved_models import folder_of
 from looptop.engine.vqa.model.sizes import build_from_configuration, vqa_sizes
-from looptop.engine.vqa.model.step_memory import BatchShape, patches, vqa_step_memory
+from looptop.engine.vqa.model.step_memory import BatchShape, patch_count, vqa_step_memory
 from looptop.engine.vqa.model.vqa_model import VqaModel
 
 USUAL_TOKENS = 16, 3
@@ -120,14 +120,16 @@ def _vqa_batch(config: VqaRunConfig, counts: DataCounts | None) -> tuple[BatchSh
     vision, mean = model.image_encoder.config, config.model.fusion == "mean"
     image_bytes = text_bytes = 0
     if "image_encoder" in frozen and counts is not None:
-        image_bytes = counts.images * (1 if mean else 1 + patches(vision)) * int(vision.hidden_size) * BYTES_PER_NUMBER
+        image_bytes = (
+            counts.images * (1 if mean else 1 + patch_count(vision)) * int(vision.hidden_size) * BYTES_PER_NUMBER
+        )
     if "text_encoder" in frozen:
         text_bytes = distinct * (1 if mean else questions) * int(model.text_encoder.config.hidden_size)
         text_bytes *= BYTES_PER_NUMBER
     # As the run decides: features are kept if they fit into a quarter of the free memory.
     room = psutil.virtual_memory().available // 4
     image, text = 0 < image_bytes <= room, 0 < text_bytes <= room
-    shape = BatchShape(rows, questions, answers, kept_image=image, kept_text=text)
+    shape = BatchShape(rows, questions, answers, image_features_cached=image, text_features_cached=text)
     return shape, (image_bytes if image else 0) + (text_bytes if text else 0)
 
 

@@ -1,8 +1,8 @@
-"""The program of the reference process: `python -m looptop.engine.helpers.reference_server`, started by a
-`ReferenceProcess`.
+"""The program of the reference process: `python -m looptop.engine.helpers.reference_server`.
 
-It computes on the CPU, beside the run. It uses the random numbers with which the sample's response was drawn, so the
-reference writes what it would have written in the run. Its prints go to `reference.log` in looptop's home.
+A `ReferenceProcess` starts it. The reference of a PPO run is the frozen model with which PPO compares the policy. The
+process computes on the CPU, beside the run. It uses the random numbers with which the sample's response was drawn, so
+the reference generates what it would have generated in the run. Its prints go to `reference.log` in looptop's home.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class LoadedReference(NamedTuple):
     """A run's loaded reference."""
 
     config: PpoRunConfig
-    policy: Policy
+    model: Policy
     tokenizer: object
 
 
 class Server(HelperServer[ReferenceReply]):
-    """Writes the responses of references; the last reference stays loaded.
+    """Generates the responses of references; the last reference stays loaded.
 
     Args:
         replies: Where replies are written.
@@ -48,7 +48,14 @@ class Server(HelperServer[ReferenceReply]):
         self.loaded: tuple[Path, LoadedReference] | None = None
 
     def answer(self, line: bytes) -> None:
-        """Responds to one sample's query."""
+        """Generates the reference's response to the query of one sample, and writes it as a reply.
+
+        Args:
+            line: A `ReferenceRequest` as JSON.
+
+        Raises:
+            LooptopError: There is no such sample, the run is not a PPO run, or its reference cannot be loaded.
+        """
         request = msgspec.json.decode(line, type=ReferenceRequest)
         self.request_id = request.id
         folder = RunFolder(Path(request.run))
@@ -68,13 +75,13 @@ class Server(HelperServer[ReferenceReply]):
 def _load(config: PpoRunConfig) -> LoadedReference:
     from looptop.engine.ppo.loading import load_policy_and_reference, load_tokenizer
 
-    # Without adapters: a run with adapters uses its policy with the adapters switched off as its reference.
+    # lora_rank=0: the reference of a LoRA run is its policy without the adapters.
     plain = msgspec.structs.replace(
         config.model, policy=config.model.reference or config.model.policy, reference="", lora_rank=0
     )
-    _, policy, _ = load_policy_and_reference(plain, "cpu")
-    policy.train(False)
-    return LoadedReference(config, policy, load_tokenizer(config.model.policy))
+    _, model, _ = load_policy_and_reference(plain, "cpu")
+    model.train(False)
+    return LoadedReference(config, model, load_tokenizer(config.model.policy))
 
 
 def _respond(loaded: LoadedReference, text: str, step: int, row: int) -> str:
@@ -82,13 +89,12 @@ def _respond(loaded: LoadedReference, text: str, step: int, row: int) -> str:
     from looptop.engine.ppo.loading import max_query_length
     from looptop.engine.ppo.rollout import TRAINING, SpecialIds, roll_out, uniforms
 
-    config, policy, tokenizer = loaded
-    room = min(config.data.max_query_tokens, max_query_length(policy, config))
-    queries = Queries([text], None, tokenizer, "", room)
-    numbers = uniforms(config.training.seed, TRAINING, step, [row], config.generation.max_new_tokens)
-    rollout = roll_out(
-        policy, [queries[0]], numbers, config.generation, tokenizer, SpecialIds.of(tokenizer, config.model.policy)
-    )
+    config, model, tokenizer = loaded
+    max_query_tokens = min(config.data.max_query_tokens, max_query_length(model, config))
+    queries = Queries([text], None, tokenizer, "", max_query_tokens)
+    random_numbers = uniforms(config.training.seed, TRAINING, step, [row], config.generation.max_new_tokens)
+    special_ids = SpecialIds.of(tokenizer, config.model.policy)
+    rollout = roll_out(model, [queries[0]], random_numbers, config.generation, tokenizer, special_ids)
     return rollout.texts[0]
 
 

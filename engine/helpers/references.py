@@ -1,4 +1,4 @@
-"""The app's side of the reference process: it writes the reference's response to a query if the run journalled none.
+"""The app's side of the reference process: it generates the reference's response to a query if the run journalled none.
 
     process = ReferenceProcess()
     process.start()

@@ -33,7 +33,7 @@ from looptop.engine.models.weights import is_pooler, load_complete_model, load_p
 from looptop.engine.ppo.fp16 import t5_among
 from looptop.engine.ppo.model_sizes import reward_sizes
 from looptop.engine.ppo.preferences import Pair, load_pairs
-from looptop.engine.ppo.rewards import encode, max_input_length
+from looptop.engine.ppo.rewards import classifier_inputs, max_input_length
 from looptop.engine.runs.context import READING_DATA, RunContext, loading
 from looptop.engine.text import counted, visible
 from looptop.engine.training.callbacks import JournalCallback
@@ -88,7 +88,7 @@ def train(context: RunContext) -> dict[str, Any]:
     with context.during(READING_DATA), context.processes.first_process_first():
         pairs, held_out = load_pairs(config.data, config.model.reads, config.training.seed)
     longest = min(config.data.max_tokens, max_input_length(model.config, tokenizer))
-    sample = encode(tokenizer, [pairs[0].query], [pairs[0].chosen], config.model.reads, longest)
+    sample = classifier_inputs(tokenizer, [pairs[0].query], [pairs[0].chosen], config.model.reads, longest)
     freeze_unreached(model, lambda: model(**{name: torch.tensor(ids) for name, ids in sample.items()}).logits.sum())
     context.raise_if_stopped()
     arguments = _arguments(context, config, device)
@@ -188,7 +188,7 @@ def as_dataset(
             ("chosen_ids", [pair.chosen for pair in part]),
             ("rejected_ids", [pair.rejected for pair in part]),
         ):
-            sides[name] += encode(tokenizer, queries, responses, reads, max_tokens)["input_ids"]
+            sides[name] += classifier_inputs(tokenizer, queries, responses, reads, max_tokens)["input_ids"]
     return Dataset.from_dict(sides)
 
 

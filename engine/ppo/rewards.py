@@ -1,6 +1,6 @@
 """The reward of a response (listing 7.5): a weighted sum of scores by classifiers, Python functions and people.
 
-A classifier's score is the raw logit of one label, computed for a whole batch in one pass.
+A classifier's score is the raw logit of one label, computed for up to `BATCH_SIZE` responses in one pass.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Reward:
         return cls(tuple(parts), tuple(_scorer(part, device, precision) for part in parts))
 
     def score(self, queries: Sequence[str], responses: Sequence[str]) -> Scores:
-        """Every part's scores.
+        """The scores of every part, not yet weighted.
 
         Raises:
             LooptopError: A score is not a finite number, or there are more or fewer of them than responses.
@@ -95,7 +95,11 @@ def rewards_of(reward: Reward, scores: Scores, ended: Sequence[bool], settings: 
 
 
 def qualities(quality: Quality | None, queries: Sequence[str], responses: Sequence[str]) -> list[dict[str, float]]:
-    """Figures of the data's own judge for each response, and `distinct`: the share of other responses that differ."""
+    """The figures of quality of each response, by name.
+
+    They are those of `quality`, the data's own judge, if it has one, and `distinct`: the share of the other responses
+    that differ from this one; 1 if there are no others.
+    """
     others = len(responses) - 1
     seen = Counter(responses)
     return [
@@ -170,7 +174,7 @@ class Classifier:
         scores: list[float] = []
         for first in range(0, len(responses), BATCH_SIZE):
             rows = slice(first, first + BATCH_SIZE)
-            inputs = encode(self.tokenizer, queries[rows], responses[rows], self.reads, self.max_tokens)
+            inputs = classifier_inputs(self.tokenizer, queries[rows], responses[rows], self.reads, self.max_tokens)
             padded = self.tokenizer.pad(inputs, return_tensors="pt").to(self.model.device)
             with self._autocast():
                 logits = self.model(**padded).logits
@@ -183,7 +187,7 @@ class Classifier:
         return torch.autocast(self.model.device.type, torch.bfloat16 if self.precision == "bf16" else torch.float16)
 
 
-def encode(
+def classifier_inputs(
     tokenizer: Any, queries: Sequence[str], responses: Sequence[str], reads: str, max_tokens: int
 ) -> dict[str, Any]:
     """Queries and responses as a classifier's input, tokenised, not padded.
@@ -215,7 +219,7 @@ def _any_special_id(tokenizer: Any) -> int:
 
 
 class Person:
-    """Scores 0: a person's ratings are added while the batch is held."""
+    """Gives 0 to each response; the person's ratings are added later, while the batch is held."""
 
     def __call__(self, queries: Sequence[str], responses: Sequence[str]) -> list[float]:
         """A zero for each response."""

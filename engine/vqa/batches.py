@@ -104,8 +104,8 @@ class Questions(Dataset[dict[str, Any]]):
             on_progress("preparing the questions", first, len(distinct))
             some = distinct[first : first + TOKENISE_BATCH_SIZE]
             tokens |= zip(some, processor.question_ids(some), strict=True)
-        askable = _askable(rows, tokens, processor.longest_question, on_problem)
-        longest = f"empty or longer than the {processor.longest_question} tokens that the text encoder reads"
+        askable = _askable(rows, tokens, processor.max_question_tokens, on_problem)
+        longest = f"empty or longer than the {processor.max_question_tokens} tokens that the text encoder reads"
         rows = _not_empty(askable, f"each is {longest} ({counted(len(rows), 'question')})")
         self.rows = rows
         self.processor = processor

@@ -11,31 +11,33 @@ from looptop.engine.runs.alerts.records import Alert, AlertCode, Rule
 from looptop.engine.runs.alerts.windows import Block, Blocks, WindowRule
 
 FINITE = frozenset({"loss", "eval_loss", "grad_norm"})
-"""The metrics of looptop's own trainers that must be finite; others may be unknown."""
-FP16_GRACE = 20
-"""Gradient norms in a row that may be infinite in fp16: its loss scale begins at 2^16 and is halved at each of them."""
+"""The metrics of looptop's own trainers that must be finite; others may be NaN."""
+FP16_INFINITE_NORMS = 20
+"""How many gradient norms in a row may be infinite in fp16: its loss scale begins at 2^16 and is halved at each."""
 
 SHARE_ABOVE, ABOVE_START = 0.75, 1.1
-"""The training loss stays above its start if this share of a window is this many times above it."""
+"""The training loss stays above its start if this share of a window's losses is above this factor times the start."""
 FIRST_LOSSES = 3
-"""How many training losses define the start if there was no evaluation before the first step."""
+"""The start is the maximum of this many first training losses if there was no evaluation before the first step."""
 
-LOST_SHARE = 0.5
-"""The training loss rises if it loses this share of what it had gained ..."""
+RISE_SHARE = 0.5
+"""The training loss rises if it rises again by more than this share of its fall ..."""
 SURE_ERRORS = 8.0
-"""... and this many standard errors, the least of many medians being some errors below their mean ..."""
+"""... and by more than this many standard errors of a window's median, because the lowest of many medians is a few
+errors too low by chance ..."""
 BLOCKS_ABOVE = 2
 """... in this many windows in a row."""
 
 WORSE_FRACTION = 0.01
+"""The validation loss is worse if it exceeds the one before training by more than this share of it."""
 UNJUDGED_FRACTION = 0.1
-"""The first tenth of a run is not judged by its validation loss, because a warm-up may raise it."""
+"""`EvalLossWorse` does not judge this first part of a run, because a warm-up may raise the validation loss."""
 
 RISEN, RISEN_OF_START = 0.05, 0.02
 """Overfitting: the validation loss is above its least by this share of it (Prechelt, "Early stopping - but when?",
-1998: generalisation loss of 5 %), and by this share of the loss before training: near zero, every change is large."""
+1998: generalisation loss of 5 %), and by this share of the first validation loss: near zero, every change is large."""
 EVALUATIONS_ABOVE = 3
-"""In this many evaluations in a row (Prechelt: three successive strips)."""
+"""The validation loss must be that high in this many evaluations in a row (Prechelt: three successive strips)."""
 
 
 class NotFinite(Rule):
@@ -51,7 +53,8 @@ class NotFinite(Rule):
         self._names = names
         self._raised: set[str] = set()
         self._fp16 = False
-        self._in_a_row = 0
+        self._infinite_norms = 0
+        """How many of the last gradient norms in a row were not finite."""
 
     def on_facts(self, facts: Mapping[str, Any]) -> None:
         """Reads the precision."""
@@ -59,14 +62,14 @@ class NotFinite(Rule):
             self._fp16 = facts["precision"] == "fp16"
 
     def on_metrics(self, step: int, values: Mapping[str, float]) -> Iterable[Alert]:
-        """Raises one alert for each metric."""
+        """Gives one alert for each metric, when it is first not finite."""
         for name, value in values.items():
             if self._names is not None and name not in self._names:
                 continue
             finite = math.isfinite(value)
             if name == "grad_norm":
-                self._in_a_row = 0 if finite else self._in_a_row + 1
-                finite = finite or (self._fp16 and self._in_a_row <= FP16_GRACE)
+                self._infinite_norms = 0 if finite else self._infinite_norms + 1
+                finite = finite or (self._fp16 and self._infinite_norms <= FP16_INFINITE_NORMS)
             if not finite and name not in self._raised:
                 self._raised.add(name)
                 yield Alert(AlertCode.NOT_FINITE, step, {"value": value}, name)
@@ -87,7 +90,7 @@ class LossAboveStart(WindowRule):
         self._count = 0
 
     def on_metrics(self, step: int, values: Mapping[str, float]) -> Iterable[Alert]:
-        """Raises an alert where most of the last losses are above the start."""
+        """Gives an alert when most of the last losses are above the start."""
         before, loss = values.get("eval_loss"), values.get("loss")
         if before is not None and step <= 0 and math.isfinite(before):
             self._before = before
@@ -107,7 +110,7 @@ class LossAboveStart(WindowRule):
 
 
 class LossRising(WindowRule):
-    """The training loss has fallen and has been rising for long since."""
+    """The training loss has fallen, and has stayed well above its lowest since."""
 
     metrics = frozenset({"loss"})
     needs_falling_loss = True
@@ -120,7 +123,7 @@ class LossRising(WindowRule):
         self._above = 0
 
     def on_metrics(self, step: int, values: Mapping[str, float]) -> Iterable[Alert]:
-        """Compares each window of losses with the least window before it."""
+        """Compares each window's median loss with the lowest of the windows before it."""
         loss = values.get("loss")
         if loss is None or not math.isfinite(loss):
             return
@@ -132,8 +135,8 @@ class LossRising(WindowRule):
             self._first, self._least = block, (block, step)
             return
         least, at = self._least
-        gained, lost = self._first.median - least.median, block.median - least.median
-        risen = lost > LOST_SHARE * gained and lost > SURE_ERRORS * max(block.error, least.error) and gained > 0
+        fall, rise = self._first.median - least.median, block.median - least.median
+        risen = rise > RISE_SHARE * fall and rise > SURE_ERRORS * max(block.error, least.error) and fall > 0
         self._above = self._above + 1 if risen else 0
         if block.median < least.median:
             self._least = (block, step)

@@ -75,7 +75,8 @@ class Rule:
     metrics: ClassVar[frozenset[str]] = frozenset()
     """The metrics that it reads; those of a resumed run are read again from its journal."""
     needs_falling_loss: ClassVar[bool] = False
-    """Whether it only applies where the loss must fall: not to trainers that maximise a reward."""
+    """Whether the rule only makes sense if training lowers the loss. `Alerts` drops such rules as soon as a run logs a
+    reward: a trainer that maximises a reward may raise its loss."""
 
     def on_facts(self, facts: Mapping[str, Any]) -> None:
         """Reads facts about the run, such as `total_steps`."""

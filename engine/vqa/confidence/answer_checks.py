@@ -70,7 +70,7 @@ class AnswerChecks:
         doubts: list[list[Doubt]] = []
         for question, distance in zip(questions, distances, strict=True):
             of_one: list[Doubt] = list(self.missing)
-            if not processor.is_understood(question):
+            if not processor.has_known_token(question):
                 of_one.append(NoWordKnown())
             elif self.words is not None and (words := unknown_words(question, self.words)):
                 of_one.append(UnknownWords(words))

@@ -1,4 +1,4 @@
-"""The edits of a run that another one was made like: they go with it, matched by image and question."""
+"""Carries the edits of a run's training questions over to a run that is made like it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from looptop.engine.vqa.curation.journal import CHUNK, CurationJournal
 from looptop.engine.vqa.curation.records import Edit, EditKind, TrainingQuestion
 
 FILE = "inherited-edits.json"
-"""In the new run's folder."""
+"""The name of the file in the new run's folder that holds the edits."""
 
 MAX_BYTES = 64 * 2**20
 
@@ -39,6 +39,7 @@ class InheritedEdit(Struct, frozen=True):
     question: str
     kind: EditKind
     answer: str = ""
+    """The new answer of a `relabel`; empty for other kinds."""
 
 
 class InheritedEdits(Struct, frozen=True, kw_only=True):
@@ -70,7 +71,7 @@ def edits_to_inherit(parent: RunFolder) -> InheritedEdits | None:
 
 
 def count_inheritable(parent: RunFolder) -> int:
-    """How many edits of a run one that is made like it takes over.
+    """The number of edits of a run that a run made like it takes over.
 
     Raises:
         LooptopError: The run's journal is damaged.
@@ -111,10 +112,15 @@ def read_inherited(folder: RunFolder) -> InheritedEdits | None:
         raise LooptopError(f"cannot read {visible(path)}: {visible(error)}; remove it to train without edits") from None
 
 
-def matched(inherited: InheritedEdits, questions: Sequence[TrainingQuestion]) -> list[Edit]:
-    """The edits of the rows with the same image, question and id; without the same id, of all with image and question.
+def edits_for_rows(inherited: InheritedEdits, questions: Sequence[TrainingQuestion]) -> list[Edit]:
+    """The edits, by the rows of the new run's training split.
 
-    A question that the data has no longer is left out.
+    Each edit goes to the row with the same image, question and question id. If no row has that id, it goes to every row
+    with the same image and question. Edits of questions that the data no longer has are left out.
+
+    Args:
+        inherited: The edits of the other run.
+        questions: The new run's training split, row by row.
     """
     by_text: dict[tuple[str, str], list[int]] = {}
     for row, question in enumerate(questions):

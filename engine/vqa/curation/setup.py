@@ -9,7 +9,7 @@ from looptop.engine.text import visible
 from looptop.engine.vqa.batches import Questions
 from looptop.engine.vqa.curation.callback import CuratedEpochs
 from looptop.engine.vqa.curation.edits import Edits, check_answer
-from looptop.engine.vqa.curation.inherited import matched, read_inherited
+from looptop.engine.vqa.curation.inherited import edits_for_rows, read_inherited
 from looptop.engine.vqa.curation.journal import CurationJournal, write_questions
 from looptop.engine.vqa.curation.records import TrainingQuestion
 
@@ -58,7 +58,7 @@ def _inherit(context: RunContext, edits: Edits, questions: list[TrainingQuestion
         return
     for each in inherited.edits:
         check_answer(each.kind, each.answer)
-    matches = matched(inherited, questions)
+    matches = edits_for_rows(inherited, questions)
     for edit in matches:
         edits.add(edit)
     texts = {(questions[edit.row].image, questions[edit.row].question) for edit in matches}

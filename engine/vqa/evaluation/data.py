@@ -26,67 +26,74 @@ class EvaluationData:
     rows: list[Row]
     question_only: QuestionOnly | None
     training_data: str
-    """The data that the question-only baseline was counted in; empty if there is none."""
+    """The name of the data from which the question-only baseline was computed, `SOURCE:train`; empty if there is no
+    baseline."""
     problems: Problems = field(default_factory=Problems)
     """What is left out of the data, and why the training data cannot be read."""
 
 
 def choose_data(model: str, data: str | None, settings: tuple[str, ...], limit: int | None) -> EvaluationData:
-    """Reads the questions.
+    """Chooses the questions to ask, and computes the question-only baseline from training data.
 
-    The training data is that of the run that made the model, else the training split of the questions' own source.
+    The training data is:
+
+    - without `data`, the training split of the run that made the model (or of the preset), with the run's limits;
+    - with `data`, the whole training split of its source;
+    - but the training split of the run, with its limits, if `data` names another source than the run's.
 
     Args:
         model: The model's name.
         data: `SOURCE:SPLIT` or `SOURCE`; None for the test split of the model's own data, or its validation split.
         settings: Other settings of the data, as KEY=VALUE.
-        limit: Only the first questions.
+        limit: At most this many questions, the first ones; None for all.
 
     Raises:
-        LooptopError: The data does not exist or has no usable question; the run does not answer questions.
+        LooptopError: The data does not exist or has no usable question; the run that made the model is not a VQA
+            run.
     """
     config = evaluation_config(model, settings)
     run = run_of(model)
     problems = Problems()
-    chosen, train, train_source = _read(config, data, problems, is_run=run is not None)
+    chosen, train, train_source = _read(config, data, problems, made_by_run=run is not None)
     rows = chosen.rows if limit is None else chosen.rows.select(range(min(limit, len(chosen.rows))))
     return EvaluationData(
         source=chosen.source,
         split=chosen.split,
         rows=[Row(**row) for row in rows.to_list()],
-        question_only=_count(train) if train is not None else None,
+        question_only=_question_only_baseline(train) if train is not None else None,
         training_data=f"{train_source}:train" if train is not None else "",
         problems=problems,
     )
 
 
 def _read(
-    config: VqaRunConfig, data: str | None, problems: Problems, *, is_run: bool
+    config: VqaRunConfig, data: str | None, problems: Problems, *, made_by_run: bool
 ) -> tuple[NamedSplit, Any | None, str]:
     """The questions, the training split, and the source of the latter."""
     seed = config.training.seed
-    unlimited = msgspec.structs.replace(config.data, start_at=None, end_at=None, max_images=None, max_questions=None)
+    whole_data = msgspec.structs.replace(config.data, start_at=None, end_at=None, max_images=None, max_questions=None)
 
     def on_problem(problem: Problem) -> None:
         problems.add(problem.kind, problem.item, problem.detail)
 
     if data is not None:
-        chosen = load_named_split(data, unlimited, seed, on_problem)
-        if not is_run or chosen.source == config.data.source:
+        chosen = load_named_split(data, whole_data, seed, on_problem)
+        if not made_by_run or chosen.source == config.data.source:
             return chosen, chosen.train, chosen.source
         try:
             return chosen, load_data(config.data, seed).train, config.data.source
         except LooptopError as error:
             problems.add("training data of the question-only baseline", config.data.source, error)
             return chosen, None, ""
-    splits = load_data(config.data, seed, on_problem if unlimited == config.data else None)
+    # With limits, the whole test split is read below, and its problems are reported then.
+    splits = load_data(config.data, seed, on_problem if whole_data == config.data else None)
     chosen = NamedSplit(config.data.source, "validation", splits.validation, splits.train)
     if splits.test is not None:
         chosen = NamedSplit(config.data.source, "test", splits.test, splits.train)
-        if unlimited != config.data:  # All of it, without the run's limits on the size of each split.
-            chosen = load_named_split(f"{config.data.source}:test", unlimited, seed, on_problem)
+        if whole_data != config.data:  # All of it, without the run's limits on the size of each split.
+            chosen = load_named_split(f"{config.data.source}:test", whole_data, seed, on_problem)
     return chosen, splits.train, config.data.source
 
 
-def _count(train: Any) -> QuestionOnly:
+def _question_only_baseline(train: Any) -> QuestionOnly:
     return QuestionOnly.of_columns(train["question"][:], train["question_type"][:], train["answer"][:])

@@ -120,7 +120,8 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     left_out: int = 0
     """Questions that could not be asked, most because their image cannot be read."""
     training_data: str = ""
-    """The data that the question-only baseline was counted in; empty if there is none."""
+    """The name of the data from which the question-only baseline was computed, `SOURCE:train`; empty if there is no
+    baseline."""
     temperature: float | None = None
     """The temperature by which confidences were calibrated; None if they were not."""
     accuracy: Estimate

@@ -1,7 +1,7 @@
 """Converts text and images to tensors and back, with the two tokenizers and the image processor of a VQA model.
 
-They belong to the parts (the text encoder's tokenizer for questions, the decoder's for answers, the image encoder's
-processor for images) and are saved in the model's folder, so that a model is one folder.
+Questions use the text encoder's tokenizer, answers the decoder's, and images the image encoder's processor. All three
+are saved in the model's folder, so that a model is one folder.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ ANSWER_TOKENIZER = "answer_tokenizer"
 IGNORED = -100
 """The label that the cross-entropy loss skips."""
 
-_OWN_STEPS = ("_preprocess", "preprocess", "process_image", "resize", "rescale", "normalize")
+_STEP_METHODS = ("_preprocess", "preprocess", "process_image", "resize", "rescale", "normalize")
+"""The methods of a processor that change images: a class that keeps those of `PilBackend` has no steps of its own."""
 
 
 class VqaProcessor:
@@ -122,15 +123,15 @@ class VqaProcessor:
 
     def question_ids(self, questions: Sequence[str]) -> list[list[int]]:
         """Each question's tokens with the text encoder's begin and end tokens, not padded and not cut:
-        there may be more than `longest_question`.
+        there may be more than `max_question_tokens`.
         """
-        texts = [_text(question) for question in questions]
+        texts = [_without_surrogates(question) for question in questions]
         rows: list[list[int]] = self.question_tokenizer(texts, verbose=False)["input_ids"]
         return rows
 
     @property
-    def longest_question(self) -> int:
-        """The greatest number of tokens of a question.
+    def max_question_tokens(self) -> int:
+        """The greatest number of tokens that a question may have.
 
         Of a longer question only the beginning would be read, so it is refused, or left out of a data set.
         """
@@ -144,7 +145,7 @@ class VqaProcessor:
         """
         self._check(question, len(self.question_ids([question])[0]))
 
-    def is_understood(self, question: str) -> bool:
+    def has_known_token(self, question: str) -> bool:
         """Whether the text encoder knows any token of the question."""
         tokenizer = self.question_tokenizer
         no_meaning = {tokenizer.unk_token_id, *tokenizer.all_special_ids}
@@ -153,10 +154,10 @@ class VqaProcessor:
     def _check(self, question: str, tokens: int) -> None:
         if not question.strip():
             raise LooptopError("the question is empty; ask something about the image")
-        if tokens > self.longest_question:
+        if tokens > self.max_question_tokens:
             raise LooptopError(
                 f"the question has {counted(tokens, 'token')} (words or parts of words), more than the"
-                f" {self.longest_question:,} that the model reads; ask a shorter one"
+                f" {self.max_question_tokens:,} that the model reads; ask a shorter one"
             )
 
     # Answers ----------------------------------------------------------------------------------------------------
@@ -173,13 +174,17 @@ class VqaProcessor:
 
     def answer_ids(self, answers: Sequence[str]) -> list[list[int]]:
         """Each answer's tokens, without begin and end."""
-        texts = [" " + _text(answer).strip() for answer in answers]
+        texts = [" " + _without_surrogates(answer).strip() for answer in answers]
         rows = self.answer_tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
         longest = self.answer_tokenizer.model_max_length - 1
         return [list(row[:longest]) for row in rows]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of the tokens after the begin token, up to the first end token."""
+        """The text of an answer's tokens up to the first end token.
+
+        Args:
+            ids: Without the begin token: it may be the same as the end token, as in GPT-2.
+        """
         kept: list[int] = []
         for token in ids:
             token = int(token)
@@ -244,9 +249,9 @@ class VqaProcessor:
 
 
 def answer_labels(answers: Sequence[Sequence[int]], begin_id: int, end_id: int) -> tuple[Tensor, Tensor]:
-    """The decoder's input and its targets for tokenised answers.
+    """The decoder's input and its labels: the label at each position is the token that must come next.
 
-    The end token is a target, and only what follows it is ignored. (The published code masked it together with the
+    The end token is a label, and only what follows it is ignored. (The published code masked it together with the
     padding, which has the same id, so its model never learned to stop.)
 
     Args:
@@ -272,7 +277,7 @@ def answer_labels(answers: Sequence[Sequence[int]], begin_id: int, end_id: int) 
 def _fixed_size(processor: Any) -> tuple[int, int] | None:
     """(height, width) if the processor only resizes to them, rescales and normalises; else None."""
     same = isinstance(processor, PilBackend) and all(
-        getattr(type(processor), step, None) is getattr(PilBackend, step, None) for step in _OWN_STEPS
+        getattr(type(processor), step, None) is getattr(PilBackend, step, None) for step in _STEP_METHODS
     )
     plain = not any(getattr(processor, step, None) for step in ("do_center_crop", "do_pad"))
     size = getattr(processor, "size", None)
@@ -326,6 +331,6 @@ def _load(load: Callable[..., Any], folder: str, what: str) -> Any:
         ) from error
 
 
-def _text(text: str) -> str:
+def _without_surrogates(text: str) -> str:
     """Replaces lone surrogates (from bytes that were not UTF-8), which tokenizers refuse, by question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")

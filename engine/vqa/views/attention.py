@@ -1,4 +1,4 @@
-"""The attention of a model, in forward passes of its own (figures 7.4 and 7.5).
+"""Computes the attention of a model with extra forward passes (figures 7.4 and 7.5).
 
 The published code drew cross-attention over one vector, which is 1.0 everywhere. Here it is drawn with fusion `tokens`,
 which has several vectors to attend to; the image encoder's attention is drawn for every model.
@@ -27,13 +27,14 @@ def encoder_attention(model: VqaModel, pixel_values: Tensor) -> list[Grid] | Non
         pixel_values: `[1, 3, height, width]`.
 
     Returns:
-        None if the encoder returns no attention between all its states, or has no state besides the patches.
+        One grid for each head. None if the encoder's configuration has no patch size, or if the encoder returns no
+        attention between all its states, or has no state besides the patches.
     """
     grid = patch_grid(model.image_encoder.config, *pixel_values.shape[-2:])
     if grid is None:
         return None
     rows, columns = grid
-    with _weights_returned(model.image_encoder):
+    with _eager_attention(model.image_encoder):
         layers = model.image_encoder(pixel_values, output_attentions=True).attentions
     # [1, heads, states, states]; the class token is first, the patches are last (some models have tokens in between).
     if not layers or layers[-1] is None or layers[-1].dim() != 4 or layers[-1].shape[-1] <= rows * columns:
@@ -49,13 +50,16 @@ def token_attention(
 
     Args:
         model: In evaluation mode, with fusion `tokens`.
-        memory: `[1, memory length, decoder width]`, with the patches at its end.
+        memory: The states that the decoder attends to, `[1, memory length, decoder width]`; the patches are the last.
         memory_mask: `[1, memory length]` or None.
-        tokens: The begin token and the answer's tokens; one grid is returned for the token after each.
+        tokens: The begin token and the answer's tokens.
         grid: Rows and columns of patches.
+
+    Returns:
+        One grid for each of `tokens`: grid i shows the attention with which the token after `tokens[i]` was predicted.
     """
     rows, columns = grid
-    with _weights_returned(model.decoder):
+    with _eager_attention(model.decoder):
         out = model.decoder(
             input_ids=torch.tensor([list(tokens)], device=memory.device),
             encoder_hidden_states=memory,
@@ -69,12 +73,18 @@ def token_attention(
 
 
 def patch_grid(config: Any, height: int, width: int) -> tuple[int, int] | None:
-    """The number of rows and columns of patches of an image; None if the encoder does not say its patches' size."""
+    """The number of rows and columns of patches of an image; None if the encoder's configuration has no patch size.
+
+    Args:
+        config: The image encoder's configuration.
+        height: Of the image, in pixels.
+        width: The same.
+    """
     size = getattr(config, "patch_size", None)
     if size is None:
         return None
-    rows, columns = (size, size) if isinstance(size, int) else size
-    return height // rows, width // columns
+    patch_height, patch_width = (size, size) if isinstance(size, int) else size
+    return height // patch_height, width // patch_width
 
 
 def as_grid(weights: Tensor, rows: int, columns: int) -> Grid:
@@ -84,8 +94,8 @@ def as_grid(weights: Tensor, rows: int, columns: int) -> Grid:
 
 
 @contextmanager
-def _weights_returned(part: PreTrainedModel) -> Iterator[None]:
-    """Switches the part to eager attention, since fused attention returns no weights."""
+def _eager_attention(part: PreTrainedModel) -> Iterator[None]:
+    """Uses eager attention in a part of the model meanwhile: fused attention returns no weights."""
     before = part.config._attn_implementation
     part.set_attn_implementation("eager")
     try:

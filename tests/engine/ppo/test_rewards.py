@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.reward_function import Function
-from looptop.engine.ppo.rewards import BATCH_SIZE, Reward, encode
+from looptop.engine.ppo.rewards import BATCH_SIZE, Reward, classifier_inputs
 from tests.factories.ppo import TEXTS, save_classifier, save_decoder_classifier
 
 RESPONSES = [*TEXTS[:5], "tram", "", "the council in Oslo"]
@@ -66,7 +66,7 @@ def test_long_texts_are_cut_and_a_pair_is_read_where_that_is_wanted(folders: tup
     one, two = both.score(["tram", "council"], ["opened", "opened"])["g"]
     assert one != two
     tokenizer = AutoTokenizer.from_pretrained(model)
-    (ids,) = encode(tokenizer, [long], ["tram line"], "both", 16)["input_ids"]
+    (ids,) = classifier_inputs(tokenizer, [long], ["tram line"], "both", 16)["input_ids"]
     assert len(ids) == 16 and tokenizer.decode(ids[-4:-1]).endswith("tram line")  # type: ignore[union-attr]
 
 

@@ -64,9 +64,9 @@ def test_a_question_of_10000_characters_is_refused_and_not_cut(
 
 
 def test_a_question_is_understood_where_any_of_its_tokens_is_known(processor: VqaProcessor) -> None:
-    assert processor.is_understood("is it red")
-    assert processor.is_understood("图中有 red")
-    assert not processor.is_understood("图中有什么")
+    assert processor.has_known_token("is it red")
+    assert processor.has_known_token("图中有 red")
+    assert not processor.has_known_token("图中有什么")
 
 
 @pytest.mark.parametrize("question", ["图中有什么?", "[bold]red[/bold]", "\x1b[31mred\x1b[0m", "\ud83d?", "🦊" * 50])
@@ -137,7 +137,7 @@ def test_saved_beside_a_model_and_loaded_again(processor: VqaProcessor, tmp_path
     again = VqaProcessor.from_pretrained(tmp_path)
     assert (again.begin_id, again.end_id, again.image_size) == (processor.begin_id, processor.end_id, (32, 32))
     assert again.image_processor.backend == "pil"
-    assert again.longest_question == processor.longest_question == 24
+    assert again.max_question_tokens == processor.max_question_tokens == 24
     question = "is there a blue shape?"
     torch.testing.assert_close(again.questions([question]), processor.questions([question]))
     torch.testing.assert_close(again.answers(["yes", "polar bear"]), processor.answers(["yes", "polar bear"]))
@@ -179,7 +179,7 @@ def test_ids_that_the_tokenizer_has_no_word_for_are_no_text(processor: VqaProces
 
 def test_a_split_of_which_no_question_can_be_asked_says_why(processor: VqaProcessor) -> None:
     rows = Dataset.from_dict({"image": ["1.png"], "question": ["red " * 600], "answer": ["red"], "question_id": ["1"]})
-    longest = processor.longest_question
+    longest = processor.max_question_tokens
     with pytest.raises(LooptopError, match=f"each is empty or longer than the {longest} tokens that the text encoder"):
         Questions(rows, processor, lambda problem: None)
     with pytest.raises(LooptopError, match="its images cannot be decoded \\(1 question\\)"):
