@@ -34,7 +34,7 @@ def about_image(image: Path) -> str:
     return " ".join(f'image:"{part}"' for part in str(image).split('"') if part)
 
 
-def _number(name: Word, _quantifier: str) -> NumberField[Entry]:
+def _number_field(name: Word, _quantifier: str) -> NumberField[Entry]:
     if name.text != "confidence":
         hint = suggestion(name.text, ["confidence"], "only confidence can be compared, such as confidence<0.5")
         raise LooptopError(f"answers have no figure '{visible(name.text)}'; {hint}")
@@ -42,15 +42,15 @@ def _number(name: Word, _quantifier: str) -> NumberField[Entry]:
 
 
 _VOCABULARY: Vocabulary[Entry] = Vocabulary(
-    _number,
+    _number_field,
     "a word or a comparison, such as confidence<0.5",
-    texts={
+    text_fields={
         "model": TextField(lambda entry: entry.answer.model, example="vqa-3"),
         "image": TextField(lambda entry: str(entry.image), example="cat.png"),
         "question": TextField(lambda entry: entry.question, example="colour"),
         "answer": TextField(lambda entry: entry.answer.answer, example="yes"),
     },
-    bare_words=lambda entry: (entry.question, entry.answer.answer, entry.answer.model, entry.image.name),
+    searched_texts=lambda entry: (entry.question, entry.answer.answer, entry.answer.model, entry.image.name),
     flags={
         "right": lambda entry: entry.right is True,
         "wrong": lambda entry: entry.right is False,

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from looptop.engine.asked.records import Entry
 from looptop.engine.asked.stamps import file_stamp
-from looptop.engine.asked.store import Key
+from looptop.engine.asked.store import QuestionKey
 from looptop.engine.vqa.answers.records import Answer
 from looptop.engine.vqa.images.entries import AskedQuestion, ImageEntry
 
@@ -37,16 +37,16 @@ class ImageQuestion(Struct, frozen=True, gc=False):
     """The data's answers, if it asks this question."""
 
     @property
-    def key(self) -> Key:
-        """What its answer depends on."""
-        return Key(self.image, self.question)
+    def key(self) -> QuestionKey:
+        """The key under which its answers are kept."""
+        return QuestionKey(self.image, self.question)
 
 
 class KeptEntries(Protocol):
     """Where kept answers come from: `AskedQuestions`."""
 
-    def answered(self, keys: Iterable[Key], model: str, stamp: str) -> dict[Key, Entry]:
-        """The newest kept entries of this very model."""
+    def newest_answers(self, keys: Iterable[QuestionKey], model: str, stamp: str) -> dict[QuestionKey, Entry]:
+        """As `AskedStore.newest_answers`."""
         ...
 
 
@@ -87,7 +87,7 @@ def kept_entries(
         model: The model's name.
         model_stamp: See `stamps.model_stamp`.
     """
-    entries = kept.answered([each.key for each in questions], model, model_stamp)
+    entries = kept.newest_answers([each.key for each in questions], model, model_stamp)
     usable = dict[int, Entry]()
     stamps = dict[Path, str]()
     for index, each in enumerate(questions):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from looptop.engine.asked.records import Entry, Judgement
-from looptop.engine.asked.store import NAME, ROWS_AT_ONCE, AskedStore, Key
+from looptop.engine.asked.store import NAME, ROWS_AT_ONCE, AskedStore, QuestionKey
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.private import refuse_if_read_only
 from looptop.engine.filters.vocabulary import Filter
@@ -99,11 +99,11 @@ class AskedQuestions:
             entries = self.entries(part)
             yield from (entries[each] for each in part if each in entries)
 
-    def answered(self, keys: Iterable[Key], model: str, stamp: str) -> dict[Key, Entry]:
-        """The newest kept entries of this very model; of each, the image's file may have changed since."""
+    def newest_answers(self, keys: Iterable[QuestionKey], model: str, stamp: str) -> dict[QuestionKey, Entry]:
+        """As `AskedStore.newest_answers`; empty if the file cannot be read."""
         try:
             if stamp and (file := self._open()) is not None:
-                return file.answered(keys, model, stamp)
+                return file.newest_answers(keys, model, stamp)
         except LooptopError as error:
             self._note(error)
         return {}

@@ -36,11 +36,12 @@ NAME = "asked.db"
 VERSION = 1
 MEMORY = "memory"
 BUSY_SECONDS = 5.0
-"""How long a write of another looptop is waited for."""
+"""How long to wait while another looptop writes."""
 ROWS_AT_ONCE = 500
 
 MAX_TABLE_ENTRIES = 250_000
-"""About how many answers of tables are kept, some 200 MB. The oldest go first, but not those that a person judged."""
+"""How many entries that were asked for a whole table of questions are kept, about 200 MB. When the file is opened, the
+oldest above this number are dropped, except those that a person judged."""
 
 Made = TypeVar("Made")
 
@@ -64,8 +65,8 @@ _COLUMNS = (
 )
 
 
-class Key(NamedTuple):
-    """What an answer depends on, besides the contents of the files."""
+class QuestionKey(NamedTuple):
+    """An image and a question about it; which model answers is given beside it."""
 
     image: Path
     question: str
@@ -75,8 +76,8 @@ class AskedStore:
     """One SQLite file, or one in memory. Its methods may be called from any thread.
 
     Args:
-        path: The file, which is made if missing, with mode 0600; None keeps everything in memory. Where looptop only
-            looks (`home.is_read_only`), the file is only read, and must exist.
+        path: The file, which is made if missing, with mode 0600; None keeps everything in memory. In read-only
+            mode (`home.is_read_only`), the file is only read, and must exist.
 
     Raises:
         LooptopError: The file comes from a newer looptop, is damaged, is not a regular file, or cannot be written.
@@ -98,7 +99,7 @@ class AskedStore:
         except (OSError, sqlite3.Error) as error:
             raise LooptopError(f"{self._name} cannot be opened: {error_text(error)}") from None
         try:
-            with self._errors():
+            with self._as_looptop_errors():
                 self._prepare(path is not None and not is_on_network(path))
         except LooptopError:
             self._connection.close()
@@ -139,7 +140,7 @@ class AskedStore:
 
         Args:
             chosen: Only entries that this filter accepts.
-            is_cancelled: Asked from time to time; the result is then incomplete.
+            is_cancelled: Polled between blocks of entries; if it returns True, the ids so far are returned.
 
         Raises:
             LooptopError: The file cannot be read.
@@ -169,8 +170,10 @@ class AskedStore:
             entries |= {entry.id: entry for entry in self._read(query, part)}
         return entries
 
-    def answered(self, keys: Iterable[Key], model: str, stamp: str) -> dict[Key, Entry]:
-        """The newest entries with an answer of this very model; of each image its file's stamp must be compared.
+    def newest_answers(self, keys: Iterable[QuestionKey], model: str, stamp: str) -> dict[QuestionKey, Entry]:
+        """The newest entry for each key that has one, with an answer by this model with this stamp.
+
+        The image's file may have changed since: the caller must compare its stamp with the entry's.
 
         Args:
             keys: Images and questions.
@@ -184,7 +187,7 @@ class AskedStore:
             f"SELECT {_COLUMNS} FROM entries WHERE image = ? AND question = ? AND model = ? AND model_stamp = ?"
             " ORDER BY id DESC LIMIT 1"
         )
-        entries = dict[Key, Entry]()
+        entries = dict[QuestionKey, Entry]()
         for key in keys:
             values = (os.fsencode(key.image), storable(key.question), storable(model), stamp)
             for entry in self._read(query, values):
@@ -223,14 +226,14 @@ class AskedStore:
     def _read(self, query: str, values: Sequence[Any] = (), *, make: Callable[[Any], Made]) -> list[Made]: ...
     def _read(self, query: str, values: Sequence[Any] = (), *, make: Any = None) -> list[Any]:
         """The rows of a query; those of `_COLUMNS` as entries."""
-        with self._errors():
+        with self._as_looptop_errors():
             with self._lock:
                 rows = self._connection.execute(query, values).fetchall()
             return [(make or _entry)(row) for row in rows]
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._errors():
+        with self._lock, self._as_looptop_errors():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -241,7 +244,8 @@ class AskedStore:
                 raise
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _as_looptop_errors(self) -> Iterator[None]:
+        """Turns errors of SQLite and of damaged rows into a LooptopError."""
         try:
             yield
         except (sqlite3.Error, TypeError, *UNREADABLE) as error:  # TypeError: a row of other types than we write

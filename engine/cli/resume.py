@@ -13,7 +13,7 @@ from looptop.engine.cli.output import note
 from looptop.engine.cli.progress import progress_on
 from looptop.engine.cli.watch import Interrupts, show_outcome, watch
 from looptop.engine.ppo.judgements import drop_edits
-from looptop.engine.startup.effects import without_effect
+from looptop.engine.startup.effects import settings_without_effect
 from looptop.engine.startup.host import relaunch
 from looptop.engine.text import counted
 
@@ -65,7 +65,7 @@ def run(arguments: Arguments) -> int:
     with interrupts.counted():
         folder = relaunch(arguments.run, trust=arguments.trust, settings=arguments.settings)
         note(f"{folder.id}  resumed")
-        for sentence in without_effect(folder.config()).values():
+        for sentence in settings_without_effect(folder.config()).values():
             note(f"{folder.id}  {sentence}")
         outcome = watch(folder, arguments.began, interrupts, progress_on(sys.stderr))
     return show_outcome(outcome, as_json=arguments.json)

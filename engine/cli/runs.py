@@ -63,12 +63,12 @@ def run(arguments: Arguments) -> int:
     """Prints the runs."""
     wanted = run_filter.parse(" ".join(arguments.filter))
     everything = Summaries().all()
-    run_filter.refuse_unknown_metrics(wanted, everything)
+    run_filter.check_metrics(wanted, everything)
     summaries = [summary for summary in everything if wanted.holds(summary)]
     if arguments.sort:
         if arguments.sort not in COLUMNS:
             try:
-                run_filter.refuse_unknown_metric(arguments.sort, everything, also=COLUMNS)
+                run_filter.refuse_unknown_metric(arguments.sort, everything, hints=COLUMNS)
             except LooptopError as error:
                 raise LooptopError(f"runs cannot be sorted by '{visible(arguments.sort)}': {error}") from None
         summaries = ordered(summaries, arguments.sort, reverse=arguments.reverse)

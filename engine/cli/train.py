@@ -17,7 +17,7 @@ from looptop.engine.runs.about import About
 from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.runs.listing import Summaries, last_in_queue
 from looptop.engine.runs.trust import require_trust
-from looptop.engine.startup.effects import refuse_without_effect, without_effect
+from looptop.engine.startup.effects import refuse_settings_without_effect, settings_without_effect
 from looptop.engine.startup.host import launch
 from looptop.engine.text import join_text, visible
 
@@ -136,9 +136,9 @@ def _chosen(arguments: Arguments) -> RunConfig:
         settings.insert(0, f"data.source={arguments.data}")
     config = configuration.override(config, settings)
     # A setting without effect is accepted if the run that --like names has it too.
-    refuse_without_effect(config, like)
+    refuse_settings_without_effect(config, like)
     if like is not None:
-        for sentence in without_effect(config).values():
+        for sentence in settings_without_effect(config).values():
             note(f"looptop: {sentence}")
     return config
 

@@ -47,7 +47,7 @@ def parse(text: str, vocabulary: Vocabulary[Row]) -> Filter[Row]:
             raise LooptopError(f'the quote at column {text.rindex(chr(34)) + 1} is not closed; add a "')
         text += '"'
     parser = _Parser(text, vocabulary)
-    return Filter(vocabulary, parser.whole(), parser.numbers)
+    return Filter(vocabulary, parser.whole(), parser.number_fields)
 
 
 class _Parser(Generic[Row]):
@@ -58,10 +58,10 @@ class _Parser(Generic[Row]):
         self.negated = False
         """Whether an odd number of `not` applies to the part that is being parsed."""
         self.vocabulary = vocabulary
-        self.numbers: dict[str, NumberField[Row]] = {}
+        self.number_fields: dict[str, NumberField[Row]] = {}
 
     def whole(self) -> Expression:
-        if self.vocabulary.bare_words and not self.skip_whitespace():
+        if self.vocabulary.searched_texts and not self.skip_whitespace():
             return EVERYTHING
         expression = self.any_of()
         if self.skip_whitespace():
@@ -92,7 +92,7 @@ class _Parser(Generic[Row]):
         while self.keyword("not"):
             self.negated = not self.negated
         unfinished = False
-        if self.skip_whitespace() == "-" and self.vocabulary.bare_words:
+        if self.skip_whitespace() == "-" and self.vocabulary.searched_texts:
             self.at += 1
             self.negated = not self.negated
             unfinished = self.text[self.at : self.at + 1].strip() in ("", ")")
@@ -114,10 +114,10 @@ class _Parser(Generic[Row]):
 
     def term(self) -> Expression:
         vocabulary = self.vocabulary
-        if vocabulary.texts and (key := _KEY.match(self.text, self.at)):
+        if vocabulary.text_fields and (key := _KEY.match(self.text, self.at)):
             self.at = key.end()
             return self.match(key[1].lower())
-        pattern = _WORD if vocabulary.bare_words else _NAME
+        pattern = _WORD if vocabulary.searched_texts else _NAME
         word, quantifier = self.word(pattern), ""
         if word.typed in vocabulary.special:
             return Match("", (word.text,), self.negated)
@@ -129,24 +129,24 @@ class _Parser(Generic[Row]):
         if operator is None:
             if word.typed.lower() in vocabulary.flags:
                 return Match(FLAG, (word.typed.lower(),), self.negated)
-            if vocabulary.bare_words is None:
+            if vocabulary.searched_texts is None:
                 raise self.word(_WORD).unexpected("one of < <= > >= == !=")
             return Match("", (word.text.lower(),), self.negated) if word.text else EVERYTHING
-        field = self.numbers[word.text] = vocabulary.number(word, quantifier)
+        field = self.number_fields[word.text] = vocabulary.number_field(word, quantifier)
         self.at = operator.end()
-        number = field.number(self.word(_VALUE))
+        number = field.parse(self.word(_VALUE))
         return Comparison(word.text, "==" if operator[1] == "=" else operator[1], number, quantifier, self.negated)
 
     def match(self, key: str) -> Match:
-        texts = self.vocabulary.texts
-        if key not in texts:
-            raise LooptopError(f"there is no key '{visible(key)}:'; {suggestion(key, texts)}")
+        fields = self.vocabulary.text_fields
+        if key not in fields:
+            raise LooptopError(f"there is no key '{visible(key)}:'; {suggestion(key, fields)}")
         word = self.word(_VALUE, skip=False)
         values = tuple(value.replace('"', "").lower() for value in _VALUE_IN_LIST.findall(word.typed))
         if not values:
-            raise word.unexpected(f"a value right after the colon, such as {key}:{texts[key].example}")
+            raise word.unexpected(f"a value right after the colon, such as {key}:{fields[key].example}")
         for value in values:
-            if (choices := texts[key].choices) and value not in choices:
+            if (choices := fields[key].choices) and value not in choices:
                 raise LooptopError(f"there is no {key} '{visible(value)}'; {suggestion(value, choices)}")
         return Match(key, values, self.negated)
 

@@ -29,7 +29,7 @@ class Word:
     start: int
 
     def unexpected(self, expected: str) -> LooptopError:
-        """The error that something else is expected here."""
+        """Returns the error that something else is expected here."""
         source = visible(self.source[:MAX_SHOWN_CHARACTERS])
         if self.start >= len(self.source):
             return LooptopError(f"'{source}' ends too early; expected {expected}")
@@ -42,12 +42,13 @@ class NumberField(Generic[Row]):
     """A field that is compared with a number."""
 
     value: Callable[[Row], float | None]
-    """Returns the row's number; with None, no comparison is true."""
+    """Returns the row's number, or None if it has none. In a `Filter`, every comparison with None is false, `!=` too,
+    so `not` makes it true."""
     units: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
     """By the unit written after a number: the factor that the number is multiplied by."""
 
-    def number(self, word: Word) -> float:
-        """A word as a number, which may be `nan` or `inf`.
+    def parse(self, word: Word) -> float:
+        """Reads a word as a number, which may be `nan` or `inf`.
 
         Raises:
             LooptopError: The word is not a number, or has another unit.
@@ -78,17 +79,19 @@ class TextField(Generic[Row]):
 class Vocabulary(Generic[Row]):
     """The fields and words that a filter can use."""
 
-    number: Callable[[Word, str], NumberField[Row]]
+    number_field: Callable[[Word, str], NumberField[Row]]
     """The field of a comparison, by its name and the quantifier before it; raises LooptopError for any other name."""
     example: str = "a word or a comparison, such as loss<0.5"
-    texts: Mapping[str, TextField[Row]] = field(default_factory=dict)
-    bare_words: Callable[[Row], Iterable[str]] | None = None
+    """What an error says is expected if a term is missing."""
+    text_fields: Mapping[str, TextField[Row]] = field(default_factory=dict)
+    searched_texts: Callable[[Row], Iterable[str]] | None = None
     """Returns the texts of a row in which bare words are searched; None allows no bare words and no minus for `not`."""
     flags: Mapping[str, Callable[[Row], bool]] = field(default_factory=dict)
     """Bare words that name a property of a row, such as `wrong`; in quotes they are ordinary words."""
     special: Collection[str] = ()
-    """Bare words that are allowed in any case, such as `nan`."""
+    """Words that are a whole term, such as `nan`, whether or not bare words are allowed."""
     quantifiers: Collection[str] = ()
+    """Words that can come before the name in a comparison, such as `any` in `any sample.kl > 20`."""
     open_quotes: bool = False
     """Whether a quote that is not closed extends to the end; otherwise it is an error."""
 
@@ -99,7 +102,7 @@ class Filter(Generic[Row]):
 
     vocabulary: Vocabulary[Row]
     expression: Expression = EVERYTHING
-    numbers: Mapping[str, NumberField[Row]] = field(default_factory=dict)
+    number_fields: Mapping[str, NumberField[Row]] = field(default_factory=dict)
     """The fields that the filter compares, by name."""
 
     def holds(self, row: Row) -> bool:
@@ -108,14 +111,15 @@ class Filter(Generic[Row]):
 
     def _test(self, term: Term, row: Row) -> bool:
         if not isinstance(term, Match):
-            value = self.numbers[term.field].value(row)
+            value = self.number_fields[term.field].value(row)
             return value is not None and term.compares(value)
         if term.field == FLAG:
             return self.vocabulary.flags[term.values[0]](row)
-        if known := self.vocabulary.texts.get(term.field):
+        if known := self.vocabulary.text_fields.get(term.field):
             text = known.value(row).lower()
             return text in term.values if known.whole else any(value in text for value in term.values)
-        texts = self.vocabulary.bare_words(row) if self.vocabulary.bare_words else ()
+        search = self.vocabulary.searched_texts
+        texts = search(row) if search else ()
         return any(value in text.lower() for text in texts for value in term.values)
 
 

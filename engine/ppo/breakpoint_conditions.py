@@ -142,7 +142,7 @@ class Condition:
         if term.quantifier:
             name, values = _figure(term), figures.samples.get(_figure(term), ())
         else:
-            name, value = term.field, self.filter.numbers[term.field].value(figures)
+            name, value = term.field, self.filter.number_fields[term.field].value(figures)
             values = () if value is None else (value,)
         if not values:
             return None, ""

@@ -39,4 +39,6 @@ def parse(text: str, known: Collection[str]) -> Filter[SampleView]:
         return NumberField(lambda sample: math.nan if (value := sample.figures.get(name.text)) is None else value)
 
     example = "a word or a comparison, such as reward<0"
-    return grammar.parse(text, Vocabulary(figure, example, bare_words=lambda sample: sample.texts, open_quotes=True))
+    return grammar.parse(
+        text, Vocabulary(figure, example, searched_texts=lambda sample: sample.texts, open_quotes=True)
+    )

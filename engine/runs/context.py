@@ -96,9 +96,9 @@ class RunContext:
         """Set as soon as the run must stop. Long work checks it."""
         return self.gate.stop_requested
 
-    def request_stop(self, now: bool = False) -> None:
-        """Asks the run to stop at the end of its step, with a checkpoint, or without one if `now`."""
-        self.gate.request_stop(checkpoint=not now)
+    def request_stop(self, checkpoint: bool = True) -> None:
+        """Asks the run to stop at the end of its step, after a checkpoint unless `checkpoint` is false."""
+        self.gate.request_stop(checkpoint=checkpoint)
 
     @property
     def processes(self) -> Processes:

@@ -1,6 +1,7 @@
 """Filters of the list of runs: `kind:ppo state:running (loss<0.5 or "new data") -note:bad`, by the grammar of filters.
 
-- `KEY:VALUE`, or `KEY:VALUE,VALUE`: `kind` and `state` are one of the values; the other texts contain one of them.
+- `KEY:VALUE`, or `KEY:VALUE,VALUE`: `kind` and `state` are one of the values; `id`, `title`, `note`, `device`, `preset`
+  and `host` contain one of them.
 - A comparison is of the last value of a metric, or of `step`, `progress` (in percent), `took` or `age` (in seconds, or
   with a unit: `90s 5m 2h 3d`) or `alerts`; `loss=nan` finds what is not a number.
 - Any other word occurs in the run's id, kind, state, title, note, device or preset.
@@ -23,7 +24,7 @@ from looptop.engine.text import visible
 
 _DURATION_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PERCENT_UNITS = {"": 0.01, "%": 0.01}
-_FRACTION_UNITS = {"": 1.0, "%": 0.01}
+_PLAIN_OR_PERCENT_UNITS = {"": 1.0, "%": 0.01}
 
 
 def _age(summary: RunSummary) -> float | None:
@@ -31,14 +32,14 @@ def _age(summary: RunSummary) -> float | None:
 
 
 NUMBER_FIELDS: dict[str, NumberField[RunSummary]] = {
-    "step": NumberField(attrgetter("step"), _FRACTION_UNITS),
+    "step": NumberField(attrgetter("step"), _PLAIN_OR_PERCENT_UNITS),
     "progress": NumberField(progress, _PERCENT_UNITS),
     "took": NumberField(took, _DURATION_UNITS),
     "age": NumberField(_age, _DURATION_UNITS),
-    "alerts": NumberField(attrgetter("alerts"), _FRACTION_UNITS),
+    "alerts": NumberField(attrgetter("alerts"), _PLAIN_OR_PERCENT_UNITS),
 }
 """The fields that a comparison can use besides the metrics, which have their own names."""
-_TEXT_FIELDS = attrgetter("id", "kind", "state", "title", "note", "device", "preset")
+_bare_word_texts = attrgetter("id", "kind", "state", "title", "note", "device", "preset")
 
 
 def parse(text: str) -> Filter[RunSummary]:
@@ -50,7 +51,7 @@ def parse(text: str) -> Filter[RunSummary]:
     return grammar.parse(text, _VOCABULARY)
 
 
-def refuse_unknown_metrics(chosen: Filter[RunSummary], summaries: Sequence[RunSummary]) -> None:
+def check_metrics(chosen: Filter[RunSummary], summaries: Sequence[RunSummary]) -> None:
     """Checks that the runs have the metrics that a filter compares.
 
     Raises:
@@ -58,41 +59,41 @@ def refuse_unknown_metrics(chosen: Filter[RunSummary], summaries: Sequence[RunSu
     """
     for term in terms(chosen.expression):
         if isinstance(term, Comparison) and term.field not in NUMBER_FIELDS:
-            refuse_unknown_metric(term.field, summaries, also=NUMBER_FIELDS)
+            refuse_unknown_metric(term.field, summaries, hints=NUMBER_FIELDS)
 
 
-def refuse_unknown_metric(name: str, summaries: Sequence[RunSummary], also: Iterable[str]) -> None:
+def refuse_unknown_metric(name: str, summaries: Sequence[RunSummary], hints: Iterable[str]) -> None:
     """Refuses a name that is not a metric of any run. Accepts every name if there are no runs.
 
     Args:
         name: The name of a metric.
         summaries: All runs.
-        also: Other names to accept.
+        hints: Other names that the caller accepts, for the suggestion in the error.
 
     Raises:
         LooptopError: No run has the metric; the message suggests a similar name.
     """
     known = {metric for summary in summaries for metric in summary.metrics}
     if summaries and name not in known:
-        hint = suggestion(name, [*also, *sorted(known)], f"besides metrics there are: {', '.join(also)}")
+        hint = suggestion(name, [*hints, *sorted(known)], f"besides metrics there are: {', '.join(hints)}")
         raise LooptopError(f"no run has a metric '{visible(name)}'; {hint}")
 
 
-def _number(name: Word, _quantifier: str) -> NumberField[RunSummary]:
+def _number_field(name: Word, _quantifier: str) -> NumberField[RunSummary]:
     def last(summary: RunSummary) -> float | None:
         """The last value of a metric; NaN if it is not a number."""
         value = summary.metrics.get(name.text)
         return math.nan if value is None and name.text in summary.metrics else value
 
-    return NUMBER_FIELDS.get(name.text) or NumberField(last, _FRACTION_UNITS)
+    return NUMBER_FIELDS.get(name.text) or NumberField(last, _PLAIN_OR_PERCENT_UNITS)
 
 
 _VOCABULARY = Vocabulary(
-    _number,
-    texts={
+    _number_field,
+    text_fields={
         "kind": TextField(attrgetter("kind"), whole=True, example="vqa"),
         "state": TextField(attrgetter("state"), whole=True, choices=tuple(RunState), example="running,paused"),
         **{key: TextField(attrgetter(key)) for key in ("id", "title", "note", "device", "preset", "host")},
     },
-    bare_words=_TEXT_FIELDS,
+    searched_texts=_bare_word_texts,
 )

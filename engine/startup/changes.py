@@ -12,7 +12,7 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.startup.effects import refuse_without_effect
+from looptop.engine.startup.effects import refuse_settings_without_effect
 from looptop.engine.text import counted
 
 CHANGEABLE = (
@@ -61,7 +61,7 @@ def changed_config(folder: RunFolder, settings: Sequence[str]) -> RunConfig:
                 f" {value_text(values_of(before).get(key)) or 'none'}; start another one with `looptop train --like"
                 f" {folder.shell_name}`",
             )
-    refuse_without_effect(config, before)
+    refuse_settings_without_effect(config, before)
     finished = Journal(folder.db).state()[0] is RunState.FINISHED
     if not finished and not changed:
         return config

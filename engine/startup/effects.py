@@ -1,7 +1,7 @@
 """Settings that do nothing because of another setting: one table, used by the form and by the command.
 
 Only a person's own settings count: values that differ from the preset's and ask for something. An older run is never
-refused because of one: it can be loaded, resumed and duplicated.
+refused because of such a setting: it can be loaded, resumed and duplicated.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from looptop.engine.text import visible
 
 
 @dataclass(frozen=True)
-class Effect:
+class EffectCondition:
     """The condition under which a setting has an effect."""
 
     key: str
@@ -32,7 +32,7 @@ class Effect:
     why_not: str
     """Follows "has no effect" in the message."""
     neutral: Any = None
-    """A value that asks for nothing. Empty values and zero never ask for anything; False does, unless it is this
+    """One more value that counts as not set, besides empty values and 0. False counts as set unless it is this
     value."""
 
 
@@ -65,7 +65,7 @@ def _builds_from_parts(config: Any) -> bool:
     return not config.model.start_from
 
 
-def _is_on_the_hub(config: Any) -> bool:
+def _may_be_on_hub(config: Any) -> bool:
     # The source of a reward run can also be a PPO run, whose ratings it reads.
     from looptop.engine.runs.folder import RunFolder  # imports the configurations itself
 
@@ -81,7 +81,7 @@ def _is_newsroom(config: Any) -> bool:
     return bool(config.data.source.partition(":")[0] == "newsroom")
 
 
-def _lacks_validation_split(config: Any) -> bool:
+def _uses_validation_fraction(config: Any) -> bool:
     from looptop.engine.vqa.data.table import find_tables  # imports the image library
 
     source = path_of(config.data.source)
@@ -112,7 +112,7 @@ def _weighs_kl(config: Any) -> bool:
     return bool(config.ppo.init_kl_coef > 0)
 
 
-def _has_momenta(config: Any) -> bool:
+def _uses_adam_beta2(config: Any) -> bool:
     return not config.training.optim.startswith(("adafactor", "adagrad", "adalomo", "lomo", "rmsprop", "sgd"))
 
 
@@ -127,50 +127,56 @@ _FIXED = "while ppo.adap_kl_ctrl is false"
 _NO_KL = "while ppo.init_kl_coef is 0: there is nothing to adapt"
 _CLASSIFIER = "unless the reward is a model"
 
-EFFECTS = (
-    Effect("training.eval_steps", _by_steps, "while training.eval_strategy is epoch; set it to steps"),
-    Effect("training.warmup_steps", _warms_up, "while training.lr_scheduler_type is constant; set it to another one"),
-    Effect("training.num_train_epochs", _by_epochs, "while training.max_steps is given; set that to -1"),
-    Effect("training.logging_steps", _reports, "unless training.report_to is given: the journal holds every step"),
-    Effect("training.adam_beta2", _has_momenta, "while training.optim is no kind of Adam"),
-    Effect(
+EFFECT_CONDITIONS = (
+    EffectCondition("training.eval_steps", _by_steps, "while training.eval_strategy is epoch; set it to steps"),
+    EffectCondition(
+        "training.warmup_steps", _warms_up, "while training.lr_scheduler_type is constant; set it to another one"
+    ),
+    EffectCondition("training.num_train_epochs", _by_epochs, "while training.max_steps is given; set that to -1"),
+    EffectCondition(
+        "training.logging_steps", _reports, "unless training.report_to is given: the journal holds every step"
+    ),
+    EffectCondition("training.adam_beta2", _uses_adam_beta2, "while training.optim is no kind of Adam"),
+    EffectCondition(
         "training.keep_features",
         _freezes_an_encoder,
         "while model.freeze names no encoder: only a frozen encoder's features can be kept",
     ),
-    Effect("data.validation_fraction", _lacks_validation_split, "while data.source has a validation split of its own"),
-    Effect("data.min_agreement", _is_vqa_v2, _V2, neutral=1),
-    Effect("data.annotations", _is_vqa_v2, _V2),
-    Effect("data.questions", _is_vqa_v2, _V2),
-    Effect("data.images", _takes_image_folder, "while data.source is easy-vqa, which has its own images"),
-    Effect("model.text_encoder", _builds_from_parts, _PARTS),
-    Effect("model.image_encoder", _builds_from_parts, _PARTS),
-    Effect("model.decoder", _builds_from_parts, _PARTS),
-    Effect("data.split", _is_on_the_hub, "unless data.source is a data set on the hub"),
-    Effect("data.text_column", lambda config: not _is_newsroom(config), "while data.source is newsroom"),
-    Effect("model.lora_alpha", _has_adapters, "while model.lora_rank is 0"),
-    Effect("model.lora_modules", _has_adapters, "while model.lora_rank is 0"),
-    Effect("ppo.target_kl", lambda config: config.ppo.early_stopping, "unless ppo.early_stopping is true"),
-    Effect(
+    EffectCondition(
+        "data.validation_fraction", _uses_validation_fraction, "while data.source has a validation split of its own"
+    ),
+    EffectCondition("data.min_agreement", _is_vqa_v2, _V2, neutral=1),
+    EffectCondition("data.annotations", _is_vqa_v2, _V2),
+    EffectCondition("data.questions", _is_vqa_v2, _V2),
+    EffectCondition("data.images", _takes_image_folder, "while data.source is easy-vqa, which has its own images"),
+    EffectCondition("model.text_encoder", _builds_from_parts, _PARTS),
+    EffectCondition("model.image_encoder", _builds_from_parts, _PARTS),
+    EffectCondition("model.decoder", _builds_from_parts, _PARTS),
+    EffectCondition("data.split", _may_be_on_hub, "unless data.source is a data set on the hub"),
+    EffectCondition("data.text_column", lambda config: not _is_newsroom(config), "while data.source is newsroom"),
+    EffectCondition("model.lora_alpha", _has_adapters, "while model.lora_rank is 0"),
+    EffectCondition("model.lora_modules", _has_adapters, "while model.lora_rank is 0"),
+    EffectCondition("ppo.target_kl", lambda config: config.ppo.early_stopping, "unless ppo.early_stopping is true"),
+    EffectCondition(
         "ppo.use_score_norm",
         lambda config: config.ppo.use_score_scaling,
         "unless ppo.use_score_scaling is true",
         neutral=False,
     ),
-    Effect("ppo.target", _adapts, _FIXED),
-    Effect("ppo.horizon", _adapts, _FIXED),
-    Effect("ppo.target", _weighs_kl, _NO_KL),
-    Effect("ppo.horizon", _weighs_kl, _NO_KL),
-    Effect("generation.temperature", _samples, _BEAMS),
-    Effect("generation.top_k", _samples, _BEAMS),
-    Effect("generation.top_p", _samples, _BEAMS, neutral=1),
-    Effect("rewards.*.label", lambda part: bool(part.model), _CLASSIFIER),
-    Effect("rewards.*.reads", lambda part: bool(part.model), _CLASSIFIER),
-    Effect("rewards.*.max_tokens", lambda part: bool(part.model), _CLASSIFIER),
+    EffectCondition("ppo.target", _adapts, _FIXED),
+    EffectCondition("ppo.horizon", _adapts, _FIXED),
+    EffectCondition("ppo.target", _weighs_kl, _NO_KL),
+    EffectCondition("ppo.horizon", _weighs_kl, _NO_KL),
+    EffectCondition("generation.temperature", _samples, _BEAMS),
+    EffectCondition("generation.top_k", _samples, _BEAMS),
+    EffectCondition("generation.top_p", _samples, _BEAMS, neutral=1),
+    EffectCondition("rewards.*.label", lambda part: bool(part.model), _CLASSIFIER),
+    EffectCondition("rewards.*.reads", lambda part: bool(part.model), _CLASSIFIER),
+    EffectCondition("rewards.*.max_tokens", lambda part: bool(part.model), _CLASSIFIER),
 )
 
 
-def without_effect(config: RunConfig, like: RunConfig | None = None) -> dict[str, str]:
+def settings_without_effect(config: RunConfig, like: RunConfig | None = None) -> dict[str, str]:
     """A person's settings that have no effect, each with a sentence; by key (`table.name`).
 
     Args:
@@ -187,23 +193,26 @@ def without_effect(config: RunConfig, like: RunConfig | None = None) -> dict[str
     for key, (value, default, owner) in _values(config).items():
         if any(value == (base[key][0] if key in base else default) for base in bases):
             continue
-        for effect in _BY_KEY.get(_pattern(key), ()):
-            if (value or value is False) and value != effect.neutral and not effect.holds(owner):
-                idle.setdefault(key, f"{visible(key)} has no effect {effect.why_not}")
+        for condition in _BY_KEY.get(_pattern(key), ()):
+            if (value or value is False) and value != condition.neutral and not condition.holds(owner):
+                idle.setdefault(key, f"{visible(key)} has no effect {condition.why_not}")
     return idle
 
 
-def refuse_without_effect(config: RunConfig, like: RunConfig | None = None) -> None:
-    """Refuses settings that do nothing; see `without_effect`.
+def refuse_settings_without_effect(config: RunConfig, like: RunConfig | None = None) -> None:
+    """Refuses settings that do nothing; see `settings_without_effect`.
 
     Raises:
         SettingError: There is one; names it and the setting that it depends on.
     """
-    for key, sentence in without_effect(config, like).items():
+    for key, sentence in settings_without_effect(config, like).items():
         raise SettingError(key, f"{sentence}; or leave it out")
 
 
-_BY_KEY = {key: [effect for effect in EFFECTS if effect.key == key] for key in {effect.key for effect in EFFECTS}}
+_BY_KEY = {
+    key: [condition for condition in EFFECT_CONDITIONS if condition.key == key]
+    for key in {condition.key for condition in EFFECT_CONDITIONS}
+}
 
 
 def _pattern(key: str) -> str:

@@ -31,7 +31,11 @@ from looptop.engine.text import visible
 
 
 class Run:
-    """A run that trains in this process. It continues if this object is dropped; the process waits for its end."""
+    """A run that trains in this process. It continues if this object is dropped; the process waits for its end.
+
+    `pause`, `continue_`, `step` and `checkpoint` send a request and return it without waiting: the run acts on it when
+    its step ends, and journals its reply. They raise LooptopError if the run is not live.
+    """
 
     def __init__(self, thread: RunThread) -> None:
         self.folder = thread.folder
@@ -55,28 +59,33 @@ class Run:
         return self._thread.reason
 
     def pause(self) -> Control:
-        """Pauses the run at the end of its step."""
+        """Asks the run to pause at the end of its step."""
         return send(self.folder, "pause", by="python")
 
     def continue_(self) -> Control:
-        """Continues a paused run."""
+        """Asks a paused run to continue."""
         return send(self.folder, "continue", by="python")
 
     def step(self, to: str = "") -> Control:
-        """Lets the run make one step, then pauses it.
+        """Asks a run to make one step and then pause.
 
         Args:
-            to: Hold it at this stage of a PPO batch instead: `generated`, `scored`, `compared`, `updated`, or `next`.
+            to: A stage of a PPO batch at which to pause instead: `generated`, `scored`, `compared` or `updated`, or
+                `next` for the next one; empty for a whole step.
         """
         return send(self.folder, "step", by="python", to=to)
 
     def checkpoint(self) -> Control:
-        """Makes the run write a checkpoint at the end of the step, or immediately if it is paused."""
+        """Asks the run to write a checkpoint at the end of the step, or immediately if it is paused."""
         return send(self.folder, "checkpoint", by="python")
 
     def stop(self, checkpoint: bool = True) -> None:
-        """Stops the run at the end of its step; does nothing if it has ended."""
-        self._thread.context.request_stop(now=not checkpoint)
+        """Asks the run to stop at the end of its step; does nothing if it has ended.
+
+        Args:
+            checkpoint: Whether it makes a checkpoint before it stops.
+        """
+        self._thread.context.request_stop(checkpoint=checkpoint)
 
     def wait(self, timeout: float | None = None) -> RunState:
         """Waits until the run has ended.
@@ -88,7 +97,7 @@ class Run:
             timeout: Wait at most this many seconds.
 
         Returns:
-            The run's state afterwards.
+            The run's state; after a timeout, it may still be running.
         """
         try:
             self._thread.ended.wait(timeout)
@@ -97,16 +106,20 @@ class Run:
             try:
                 self._thread.ended.wait()
             except KeyboardInterrupt:
-                self._thread.context.request_stop(now=True)
+                self._thread.context.request_stop(checkpoint=False)
                 raise
             raise
         return self.state
 
     def result(self) -> dict[str, Any]:
-        """Waits for the end and returns the result: accuracy, loss, seconds.
+        """Waits for the end and returns the result.
+
+        Returns:
+            The seconds that it took; of a finished run also the `step` of its model and that model's figures, such as
+            `accuracy` and `loss`, or `reward` and `kl` of a PPO run. A run that was stopped has fewer of them or none.
 
         Raises:
-            LooptopError: The run failed; says why.
+            LooptopError: The run failed; the message says why.
         """
         self.wait()
         if self._thread.state is RunState.FAILED:
@@ -123,7 +136,8 @@ def start(config: RunConfig, train: Train | None = None, *, like: str | None = N
     Args:
         config: The run's configuration.
         train: The function that trains; by default that of the run's kind.
-        like: The run that it is made like, whose edits of training questions it takes over.
+        like: The id of another run, from which a VQA run takes over the edits of training questions. Nothing else is
+            taken over: all settings come from `config`.
 
     Raises:
         LooptopError: Another run trains in this process, something that the configuration names is missing, or the
@@ -141,11 +155,11 @@ def start(config: RunConfig, train: Train | None = None, *, like: str | None = N
 
 
 def create_like(config: RunConfig, like: str | None) -> RunFolder:
-    """Makes the folder of a new run; with the edits of training questions of the run that it is made like.
+    """Makes the folder of a new run.
 
     Args:
         config: The run's configuration; sources are checked.
-        like: The other run; None if there is none.
+        like: As for `start`.
 
     Raises:
         LooptopError: There is no such run, its journal is damaged, something that the configuration names is missing,
@@ -164,12 +178,13 @@ def create_like(config: RunConfig, like: str | None) -> RunFolder:
 
 
 def resume(run_id: str, train: Train | None = None, *, trust: bool = False, settings: Sequence[str] = ()) -> Run:
-    """Resumes a run that is not live from its newest complete checkpoint, in this process.
+    """Resumes a run in this process, from its newest complete checkpoint. The run must not be live.
 
     Args:
         run_id: The run, or its folder.
         train: The function that trains; by default that of the run's kind.
-        trust: Whether a run that was made in another home may start what it names (`runs.trust`).
+        trust: Whether a run that was made in another home may start the Python functions and the notify command that
+            its settings name (`runs.trust`).
         settings: Changes of its configuration, as `key=value`: a finished run is prolonged by more epochs or steps.
 
     Raises:
@@ -194,10 +209,19 @@ def _ignore_hangup() -> None:
 def lock_for_resume(
     folder: RunFolder, *, heartbeat: bool = True, trust: bool = False, settings: Sequence[str] = ()
 ) -> RunLock:
-    """Takes the lock of a run that can be resumed with these changes of its configuration.
+    """Checks that a run can be resumed with these changes of its configuration, and takes its lock.
+
+    Args:
+        folder: The run.
+        heartbeat: As for `RunLock.acquire`: not needed if the lock is handed over immediately.
+        trust: As for `resume`.
+        settings: As for `resume`.
+
+    Returns:
+        The lock, which the caller must release or hand over.
 
     Raises:
-        LooptopError: It is live, finished and not prolonged, or cannot be read; a setting cannot be changed, or
+        LooptopError: The run is live, finished and not prolonged, or cannot be read; a setting cannot be changed, or
             makes training impossible on this machine; its data cannot be used; or it would start something that nobody
             has agreed to.
     """

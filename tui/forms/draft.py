@@ -12,7 +12,7 @@ from looptop.engine.config.catalogue import PRESET, settings_of, values_of
 from looptop.engine.config.differences import only_changes, value_text
 from looptop.engine.config.ppo import PpoRunConfig
 from looptop.engine.errors import LooptopError, SettingError
-from looptop.engine.startup.effects import without_effect
+from looptop.engine.startup.effects import settings_without_effect
 from looptop.engine.startup.limits import impossible_values
 
 
@@ -190,10 +190,10 @@ class Draft:
             elif not self.errors:
                 self.problem = str(error)
             return
-        wrong = without_effect(config, self._like) | impossible_values(config)
+        wrong = settings_without_effect(config, self._like) | impossible_values(config)
         self.errors = {key: text for key, text in wrong.items() if key in self._by_key}
         if self._like is not None:
-            known = [text for key, text in without_effect(config).items() if key not in self.errors]
+            known = [text for key, text in settings_without_effect(config).items() if key not in self.errors]
             self.warning = "; ".join(known)
         self.config, self._now = config, _texts(config)
 

@@ -109,7 +109,7 @@ class RunsScreen(MainScreen):
         rows = ordered(filter(self._run_filter.holds, self._all), by, reverse=backwards)
         self._unknown = ""
         try:
-            run_filter.refuse_unknown_metrics(self._run_filter, self._all)
+            run_filter.check_metrics(self._run_filter, self._all)
         except LooptopError as error:
             self._unknown = str(error)
         empty = "no run matches" if self._all else "no runs yet: screen 2 starts one"

@@ -281,7 +281,7 @@ _NUMBERS: dict[str, NumberField[CuratedQuestion]] = {
 }
 
 
-def _number(name: Word, _quantifier: str) -> NumberField[CuratedQuestion]:
+def _number_field(name: Word, _quantifier: str) -> NumberField[CuratedQuestion]:
     if name.text not in _NUMBERS:
         raise LooptopError(
             f"training questions have no figure '{visible(name.text)}'; {suggestion(name.text, _NUMBERS)}"
@@ -294,15 +294,15 @@ _FLAGS: dict[str, Callable[[CuratedQuestion], bool]] = {
     "dropped": attrgetter("is_dropped"),
 }
 _VOCABULARY: Vocabulary[CuratedQuestion] = Vocabulary(
-    _number,
+    _number_field,
     "a word, a key such as answer:red, or a comparison such as loss>2",
-    texts={
+    text_fields={
         "id": TextField(attrgetter("question_id"), whole=True, example="train-17"),
         "question": TextField(attrgetter("question"), example="colour"),
         "answer": TextField(attrgetter("answers"), example="red"),
         "image": TextField(attrgetter("image_name"), example="cat.png"),
     },
-    bare_words=lambda each: (each.question, each.answers, each.image_name),
+    searched_texts=lambda each: (each.question, each.answers, each.image_name),
     flags=_FLAGS,
     open_quotes=True,
 )

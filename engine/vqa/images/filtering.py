@@ -130,7 +130,7 @@ def _views(entry: ImageEntry, outcomes: Outcomes, by_question: bool) -> Iterator
         )
 
 
-def _number(name: Word, _quantifier: str) -> NumberField[ImageView]:
+def _number_field(name: Word, _quantifier: str) -> NumberField[ImageView]:
     if name.text != "confidence":
         raise LooptopError(f"images have no figure '{visible(name.text)}'; there is: confidence")
     return _CONFIDENCE
@@ -140,9 +140,9 @@ _CONFIDENCE: NumberField[ImageView] = NumberField(attrgetter("confidence"), {"":
 _OF_AN_ANSWER = {FLAG, "confidence"}
 _OF_A_QUESTION = {"type", "question", "answer", *_OF_AN_ANSWER}
 _VOCABULARY: Vocabulary[ImageView] = Vocabulary(
-    _number,
+    _number_field,
     "a word, a key such as type:number, or a comparison such as confidence<0.5",
-    texts={
+    text_fields={
         "split": TextField(attrgetter("split"), whole=True, choices=SPLITS, example="validation"),
         "type": TextField(attrgetter("types"), example="number"),
         "question": TextField(attrgetter("question"), example="many"),
@@ -150,7 +150,7 @@ _VOCABULARY: Vocabulary[ImageView] = Vocabulary(
         "name": TextField(attrgetter("name"), example="cat"),
         "folder": TextField(attrgetter("folder"), example="holiday"),
     },
-    bare_words=attrgetter("words"),
+    searched_texts=attrgetter("words"),
     flags={"right": lambda view: view.right is True, "wrong": lambda view: view.right is False},
     open_quotes=True,
 )

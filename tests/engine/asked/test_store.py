@@ -20,7 +20,7 @@ from looptop.engine.asked import store as store_module
 from looptop.engine.asked.entry_filter import about_image, parse
 from looptop.engine.asked.questions import AskedQuestions
 from looptop.engine.asked.records import Judgement
-from looptop.engine.asked.store import NAME, AskedStore, Key
+from looptop.engine.asked.store import NAME, AskedStore, QuestionKey
 from looptop.engine.errors import LooptopError
 from looptop.engine.vqa.answers.records import Answer
 from tests.factories.asked import damaged, entry
@@ -55,7 +55,7 @@ def test_any_file_name_and_text_comes_back(name: bytes, question: str, answer: s
     lossless = not any("\ud800" <= char <= "\udfff" for char in question + answer)
     if lossless:
         assert (back.question, back.answer.answer) == (question, answer)
-    assert store.answered([Key(path, question)], "bundled", "m")[Key(path, question)].id == number
+    assert store.newest_answers([QuestionKey(path, question)], "bundled", "m")[QuestionKey(path, question)].id == number
     store.close()
 
 
@@ -114,10 +114,10 @@ def test_a_kept_answer_is_that_of_the_same_model_and_question() -> None:
     store = AskedStore(None)
     store.add([entry("a", "old"), entry("a", "new"), entry("a", "other", model="vqa-3")])
     path = Path("/images/1.png")
-    asked = [Key(path, "a"), Key(path, "b"), Key(Path("/images/2.png"), "a")]
-    answered = store.answered(asked, "bundled", "m")
+    asked = [QuestionKey(path, "a"), QuestionKey(path, "b"), QuestionKey(Path("/images/2.png"), "a")]
+    answered = store.newest_answers(asked, "bundled", "m")
     assert {key: each.answer.answer for key, each in answered.items()} == {asked[0]: "new"}
-    assert store.answered(asked, "bundled", "another stamp") == {}
+    assert store.newest_answers(asked, "bundled", "another stamp") == {}
 
 
 def test_old_answers_of_tables_go_but_not_what_a_person_asked_or_judged(

@@ -26,11 +26,11 @@ def number(name: Word, _quantifier: str) -> NumberField[Animal]:
 
 VOCABULARY: Vocabulary[Animal] = Vocabulary(
     number,
-    texts={
+    text_fields={
         "kind": TextField(lambda animal: str(animal["kind"]), whole=True),
         "name": TextField(lambda a: str(a["name"])),
     },
-    bare_words=lambda animal: (str(animal["kind"]), str(animal["name"])),
+    searched_texts=lambda animal: (str(animal["kind"]), str(animal["name"])),
     quantifiers=("any", "all"),
     flags={"winged": lambda animal: animal["kind"] == "bird"},
 )

@@ -14,7 +14,7 @@ from looptop.engine.errors import SettingError
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.startup.effects import EFFECTS, refuse_without_effect, without_effect
+from looptop.engine.startup.effects import EFFECT_CONDITIONS, refuse_settings_without_effect, settings_without_effect
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -59,61 +59,61 @@ IDLE = [
 @pytest.mark.parametrize(("kind", "settings", "key", "mend"), IDLE, ids=[f"{case[0]} {case[1]}" for case in IDLE])
 def test_a_setting_that_does_nothing_is_named(kind: str, settings: list[str], key: str, mend: str) -> None:
     config = override(preset("tiny", kind), settings)
-    assert list(without_effect(config)) == [key]
+    assert list(settings_without_effect(config)) == [key]
     with pytest.raises(SettingError, match=rf"{key.replace('*', '.')} has no effect .*; or leave it out") as error:
-        refuse_without_effect(config)
+        refuse_settings_without_effect(config)
     assert error.value.key == key
-    assert not without_effect(config, config), "what it was made like is nobody's choice"
+    assert not settings_without_effect(config, config), "what it was made like is nobody's choice"
     if mend:
-        assert not without_effect(override(config, [mend]))
+        assert not settings_without_effect(override(config, [mend]))
 
 
 def test_every_line_of_the_table_is_a_setting() -> None:
     tried = {key if not key.startswith("rewards.") else f"rewards.*.{key.rpartition('.')[2]}" for _, _, key, _ in IDLE}
     assert tried | {"model.text_encoder", "model.image_encoder", "data.validation_fraction"} == {
-        effect.key for effect in EFFECTS
+        effect.key for effect in EFFECT_CONDITIONS
     }
 
 
 def test_a_share_held_out_of_data_with_a_validation_split_is_named(tmp_path: Path) -> None:
     config = override(preset("tiny"), [f"source={tmp_path}", "validation_fraction=0.3"])
     (tmp_path / "train.csv").write_text("image,question,answer\n")
-    assert not without_effect(config)
+    assert not settings_without_effect(config)
     (tmp_path / "val.csv").write_text("image,question,answer\n")
-    assert list(without_effect(config)) == ["data.validation_fraction"]
+    assert list(settings_without_effect(config)) == ["data.validation_fraction"]
     for name in ("train", "val"):
         (tmp_path / f"{name}.csv").unlink()
-    assert not without_effect(config), "what is wrong with the data is said elsewhere"
+    assert not settings_without_effect(config), "what is wrong with the data is said elsewhere"
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
-    assert not without_effect(config)
+    assert not settings_without_effect(config)
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "validation"]}')
-    assert list(without_effect(config)) == ["data.validation_fraction"]
+    assert list(settings_without_effect(config)) == ["data.validation_fraction"]
 
 
 def test_a_split_of_what_is_not_on_the_hub_is_named(tmp_path: Path) -> None:
     (tmp_path / "dataset_info.json").write_text("{}")
     run = RunFolder.create("ppo", preset("tiny", "ppo"))
     for kind, source in (("ppo", tmp_path), ("reward", tmp_path), ("reward", run.id)):
-        assert list(without_effect(override(preset("tiny", kind), [f"source={source}", "split=test"]))) == [
+        assert list(settings_without_effect(override(preset("tiny", kind), [f"source={source}", "split=test"]))) == [
             "data.split"
         ]
 
 
 def test_switching_off_a_setting_without_effect_is_accepted() -> None:
     like = override(preset("tiny", "ppo"), ["use_score_scaling=true", "use_score_norm=true"])
-    assert not without_effect(override(like, ["use_score_scaling=false", "use_score_norm=false"]), like)
+    assert not settings_without_effect(override(like, ["use_score_scaling=false", "use_score_norm=false"]), like)
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in presets(kind)])
 def test_a_presets_own_settings_do_not_count(kind: str, name: str) -> None:
     config = preset(name, kind)
     other = {"vqa": "source=easy-vqa", "ppo": "source=texts.csv", "reward": "source=pairs.csv"}[kind]
-    assert not without_effect(config)
-    assert not without_effect(override(config, [other]))
-    assert not without_effect(override(config, ["lr_scheduler_type=constant"]))
+    assert not settings_without_effect(config)
+    assert not settings_without_effect(override(config, [other]))
+    assert not settings_without_effect(override(config, ["lr_scheduler_type=constant"]))
     if kind == "vqa":
         emptied = ["source=easy-vqa", "min_agreement=1", "annotations=", "questions=", "images="]
-        assert not without_effect(override(config, emptied))
+        assert not settings_without_effect(override(config, emptied))
 
 
 def test_the_command_refuses_it_before_there_is_a_run(capsys: pytest.CaptureFixture[str]) -> None:
