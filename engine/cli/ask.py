@@ -145,14 +145,14 @@ def _print(answer: Answer, as_json: bool) -> None:
     say()
     others = "other answers"
     names = [visible_answer(each.answer) for each in answer.candidates] + [others] * (
-        answer.others >= MIN_SHOWN_PROBABILITY
+        answer.other_confidence >= MIN_SHOWN_PROBABILITY
     )
     width = min(40, max(map(len, names)))
     for each in answer.candidates:
         bar = "#" * round(each.confidence * BAR_CELLS)
         say(f"  {visible_answer(each.answer):{width}}  {probability(each.confidence):>7}  {bar}".rstrip())
-    if answer.others >= MIN_SHOWN_PROBABILITY:
-        say(f"  {others:{width}}  {probability(answer.others):>7}")
+    if answer.other_confidence >= MIN_SHOWN_PROBABILITY:
+        say(f"  {others:{width}}  {probability(answer.other_confidence):>7}")
     if answer.undecided:
         say("  the model is undecided: another answer may be likelier")
     say()

@@ -343,7 +343,7 @@ async def test_an_answer_stands_under_the_model_that_gave_it(answers: QuickAnswe
         rows = [line for line in shown(app).splitlines() if "red" in line and "?" in line]
         assert any("vqa-2" in row and "first?" in row for row in rows)
         assert any("vqa-3:checkpo…" in row and "second?" in row for row in rows)
-        app.screen.query_one(AnswerView).fail("no")
+        app.screen.query_one(AnswerView).show_error("no")
         await until(pilot, lambda: "Answer of" not in shown(app))
 
 

@@ -24,7 +24,7 @@ from looptop.engine.helpers.process import HelperState
 from looptop.engine.journal.records import RunState
 from looptop.engine.startup import host
 from looptop.tui.app import LooptopApp
-from looptop.tui.forms import editor
+from looptop.tui.forms import external_editor
 from looptop.tui.forms.settings_table import ValueField
 from looptop.tui.ppo.screen import PpoScreen
 from looptop.tui.terminal import driver
@@ -210,18 +210,18 @@ async def test_the_configuration_is_edited_in_an_editor_and_nothing_is_lost(
 def test_the_editor_is_the_one_that_a_person_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISUAL", "code --wait")
     monkeypatch.setenv("EDITOR", "ed")
-    assert editor.editor() == ["code", "--wait"]
+    assert external_editor.editor_command() == ["code", "--wait"]
     monkeypatch.delenv("VISUAL")
-    assert editor.editor() == ["ed"]
+    assert external_editor.editor_command() == ["ed"]
     monkeypatch.delenv("EDITOR")
     monkeypatch.setattr(shutil, "which", lambda name: "/bin/vi" if name == "vi" else None)
-    assert editor.editor() == ["vi"]
+    assert external_editor.editor_command() == ["vi"]
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(LooptopError, match="set EDITOR"):
-        editor.editor()
+        external_editor.editor_command()
     monkeypatch.setenv("EDITOR", "vi '")
     with pytest.raises(LooptopError, match="not a command"):
-        editor.editor()
+        external_editor.editor_command()
 
 
 async def test_quitting_asks_where_a_form_is_half_filled(answers: QuickAnswers) -> None:
@@ -305,7 +305,7 @@ def test_the_editor_is_seen_while_output_of_libraries_goes_into_the_log(monkeypa
 
     monkeypatch.setattr(subprocess, "run", run)
     try:
-        assert editor._run(["vi"]) == 0
+        assert external_editor._run(["vi"]) == 0
         seen = b""
         while not seen.endswith(b"2"):
             seen += os.read(keyboard, 100)

@@ -167,13 +167,15 @@ def test_the_preparation_in_words() -> None:
         Rescaled(1 / 255),
         Normalised(mean, [0.25] * 3),
     ]
-    assert captions.preparation(steps, (640, 480), (128, 128)) == (
+    assert captions.preparation_caption(steps, (640, 480), (128, 128)) == (
         "Left, the file; right, the model's input: resized from 640x480 to 298x224 (bicubic), cropped to"
         " the middle"
         " 224x224, padded to 256x256, changed from 256x256 to 128x128 by OwnProcessor itself, values from 0 to 255"
         " scaled to 0 to 1, normalised with mean 0.481, 0.458, 0.408 and standard deviation 0.25."
     )
-    assert captions.preparation([], (9, 9), (9, 9)) == ("Left, the file; right, the model's input: size kept at 9x9.")
+    assert captions.preparation_caption([], (9, 9), (9, 9)) == (
+        "Left, the file; right, the model's input: size kept at 9x9."
+    )
 
 
 def test_the_time_that_is_left_is_said_once_it_can_be_known() -> None:

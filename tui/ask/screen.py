@@ -183,9 +183,9 @@ class AskScreen(MainScreen):
     def _submitted(self, event: Input.Submitted) -> None:
         answers, question = self.query_one(Answers), event.value.strip()
         if not question:
-            answers.fail(NO_QUESTION)
+            answers.show_error(NO_QUESTION)
         elif self.path is None:
-            answers.fail(NO_IMAGE)
+            answers.show_error(NO_IMAGE)
         elif self._asking.ask(self.path, question):
             self.query_one(QuestionField).remember(question)
             self.services.kept.keep_asked(self.path, self._asking.model)
@@ -215,7 +215,7 @@ class AskScreen(MainScreen):
 
     def take_error(self, sentence: str, model: str) -> None:
         """Shows why a question has no answer."""
-        self.query_one(Answers).fail(sentence, model)
+        self.query_one(Answers).show_error(sentence, model)
 
     def _show_entry(self, entry: Entry) -> None:
         self.query_one(Answers).show(entry)
@@ -322,7 +322,7 @@ class AskScreen(MainScreen):
         """Chooses a model, or several."""
         from looptop.tui.ask.model_picker import choose_models
 
-        choosing = choose_models(self, self._asking.models, self.use_models, self.query_one(Answers).fail)
+        choosing = choose_models(self, self._asking.models, self.use_models, self.query_one(Answers).show_error)
         work(self, choosing, "models", exclusive=True)
 
     def action_card(self) -> None:
@@ -333,7 +333,7 @@ class AskScreen(MainScreen):
 
     def action_confidence(self) -> None:
         """Changes between calibrated and raw confidence."""
-        if sentence := self.query_one(Answers).change_confidence():
+        if sentence := self.query_one(Answers).toggle_raw_confidence():
             self.app.notify(sentence, markup=False)
 
     def action_evaluation(self) -> None:

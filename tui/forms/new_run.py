@@ -20,8 +20,8 @@ from looptop.engine.text import counted
 from looptop.tui.actions import bindings
 from looptop.tui.forms import form_text
 from looptop.tui.forms.draft import Draft
-from looptop.tui.forms.editor import edit
 from looptop.tui.forms.estimator import Estimator
+from looptop.tui.forms.external_editor import edit
 from looptop.tui.forms.run_list import RunList
 from looptop.tui.forms.settings_table import SettingsTable, ValueField
 from looptop.tui.text import safe

@@ -22,7 +22,7 @@ _MASKS = [
 """The bits of the dots from one dot row to another, by dot column, first and last dot row of the cell."""
 
 _BEHIND = (FAINT, LEVEL)
-"""Roles that other curves are drawn over."""
+"""Roles of the background. Draw them first: the dots of other roles replace theirs in a cell."""
 
 
 class Pattern(NamedTuple):
@@ -44,9 +44,9 @@ PATTERNS = {
     SIXTH: Pattern("#   ", "┈", "▵"),
     FAINT: Pattern("#  ", "·", "·"),
 }
-"""The pattern of each role on a terminal without colours."""
+"""The pattern of each curve's role on a terminal without colours; horizontal lines have `LEVEL_PATTERN`."""
 LEVEL_PATTERN = Pattern("##  ", "┄", "•")
-"""Of horizontal lines, with and without colours."""
+"""The pattern of horizontal lines, with and without colours."""
 
 
 class Raster:
@@ -59,7 +59,14 @@ class Raster:
         self._characters: dict[tuple[int, int], str] = {}
 
     def line(self, dots: Sequence[tuple[int, int]], role: int, pattern: Pattern = PLAIN) -> None:
-        """Joins dots, which go to the right, by straight lines."""
+        """Draws a line through dots.
+
+        Args:
+            dots: The column and the row of each dot, counted from the upper left corner. No column is left of the one
+                before.
+            role: The role of the line's cells.
+            pattern: The line's dashes.
+        """
         if pattern.dashes == PLAIN.dashes:
             for x, top, bottom in _dot_columns(dots):
                 self._dot_column(x, top, bottom, role)
@@ -88,7 +95,7 @@ class Raster:
             roles[column] = role
 
     def point(self, dot: tuple[int, int], role: int, marker: str) -> None:
-        """Marks a point."""
+        """Writes a marker into the cell of a dot; `dot` is its column and its row of dots."""
         self.character(dot[0] // 2, dot[1] // 4, marker, role)
 
     def character(self, column: int, row: int, character: str, role: int) -> None:
@@ -98,7 +105,7 @@ class Raster:
             self._roles[row][column] = role
 
     def is_free(self, row: int, columns: Iterable[int]) -> bool:
-        """Whether nothing but lines that belong behind is in these cells of a row."""
+        """Whether these cells of a row are empty, or hold only dots of the background; False outside of the raster."""
         return 0 <= row < self.height and all(
             0 <= column < self.width
             and (row, column) not in self._characters
@@ -107,14 +114,14 @@ class Raster:
         )
 
     def rows(self) -> list[list[TextSpan]]:
-        """The lines, from the top."""
-        lines = []
+        """The rows of text, from the top."""
+        texts = []
         for row in range(self.height):
             characters = [chr(0x2800 + bits) if bits else " " for bits in self._cell_bits[row]]
-            lines.append(characters)
+            texts.append(characters)
         for (row, column), character in self._characters.items():
-            lines[row][column] = character
-        return [_merged(characters, roles) for characters, roles in zip(lines, self._roles, strict=True)]
+            texts[row][column] = character
+        return [_fewest_spans(characters, roles) for characters, roles in zip(texts, self._roles, strict=True)]
 
 
 def _dot_columns(dots: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
@@ -151,8 +158,8 @@ def _between(begin: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, in
     return [(x0 + round((x1 - x0) * at / count), y0 + round((y1 - y0) * at / count)) for at in range(1, count + 1)]
 
 
-def _merged(characters: Sequence[str], roles: Sequence[int]) -> list[TextSpan]:
-    """A line, cut where the role changes; blanks belong to what is before them, so that there are few spans."""
+def _fewest_spans(characters: Sequence[str], roles: Sequence[int]) -> list[TextSpan]:
+    """A row cut into as few spans as possible: blanks show no role and join the span before them, or the first one."""
     out: list[TextSpan] = []
     begin, role = 0, 0
     for at, character in enumerate(characters):
@@ -165,7 +172,7 @@ def _merged(characters: Sequence[str], roles: Sequence[int]) -> list[TextSpan]:
 
 
 def text_spans(characters: Sequence[str], roles: Sequence[int]) -> list[TextSpan]:
-    """A line, cut where the role changes."""
+    """A row cut wherever the role changes, at blanks too: in a marked column they have a background colour."""
     out: list[TextSpan] = []
     begin = 0
     for at in range(1, len(characters) + 1):

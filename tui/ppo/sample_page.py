@@ -21,7 +21,7 @@ from looptop.tui.text import safe
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-NOT_ASKED = "The run did not ask the reference here: R asks it now, in a process of its own."
+NOT_ASKED = "The run did not ask the reference here: R asks it now, in a separate process."
 
 
 class TextBox(VerticalScroll):
@@ -47,7 +47,7 @@ class SamplePage(Vertical):
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("ppo-sample")]
 
-    class Opened(Message):
+    class TokensWanted(Message):
         """The person asks to open the tokens of the sample."""
 
     class ReferenceWanted(Message):
@@ -70,19 +70,28 @@ class SamplePage(Vertical):
         yield Static(id="sample-facts")
 
     def show(
-        self, step: int, sample: SampleRow, reference: str | None, doing: str, rewards: Sequence[Reward], penalty: float
+        self,
+        step: int,
+        sample: SampleRow,
+        reference: str | None,
+        request_state: str,
+        rewards: Sequence[Reward],
+        penalty: float,
     ) -> None:
         """Shows a sample.
+
+        Does nothing if `step`, `sample`, `reference` and `request_state` are those of the last call. `rewards` and
+        `penalty` belong to the run and are not compared.
 
         Args:
             step: The step of its batch.
             sample: The sample.
             reference: The reference's response, if it is known.
-            doing: The state of the request for it.
+            request_state: What the request for it is doing, or why it failed; empty if there is none.
             rewards: The parts of the reward.
             penalty: The amount subtracted if the response was cut.
         """
-        shown = (step, sample, reference, doing)
+        shown = (step, sample, reference, request_state)
         if shown == self._shown:
             return
         self._shown = shown
@@ -94,7 +103,7 @@ class SamplePage(Vertical):
         if reference is None:
             response.show(safe(record.response or "(nothing)", keep_lines=True))
             other.border_title = "Reference"
-            other.show(safe(doing or NOT_ASKED, "$text-muted"))
+            other.show(safe(request_state or NOT_ASKED, "$text-muted"))
         else:
             same = record.response == reference
             other.border_title = "Reference: the same" if same else "Reference"
@@ -104,11 +113,11 @@ class SamplePage(Vertical):
         self._draw_scores()
 
     def action_open(self) -> None:
-        """Opens the tokens."""
-        self.post_message(self.Opened())
+        """Asks to open the tokens."""
+        self.post_message(self.TokensWanted())
 
     def action_reference(self) -> None:
-        """Asks the reference."""
+        """Asks for the reference's response."""
         self.post_message(self.ReferenceWanted())
 
     def on_resize(self) -> None:
@@ -125,7 +134,12 @@ class SamplePage(Vertical):
 
 
 def marked(pieces: Sequence[Piece], style: str) -> Content:
-    """A text with its differences underlined."""
+    """A text in which the pieces that differ from the other text are bold and underlined.
+
+    Args:
+        pieces: The text in pieces, from `differing`.
+        style: The style of the pieces that differ.
+    """
     if not pieces:
         return Content.styled("(nothing)", "$text-muted")
     return Content.assemble(

@@ -235,7 +235,7 @@ class PpoScreen(MainScreen):
     def _sample_opened(self) -> None:
         self.navigation.open_chosen_sample()
 
-    @on(SamplePage.Opened)
+    @on(SamplePage.TokensWanted)
     def _tokens_opened(self) -> None:
         self.navigation.open_tokens()
 

@@ -17,7 +17,9 @@ class Candidate(Struct, frozen=True):
 
     answer: str
     confidence: float
-    """How probable it is that the model says this and is right: calibrated, if a temperature is kept with the model."""
+    """For the first candidate, the estimated probability that it is right: its raw confidence, calibrated if a
+    temperature is kept with the model (`engine.vqa.confidence.calibration`). The other candidates share the rest in
+    proportion to their raw confidences. Without a temperature, it is the raw confidence."""
     raw_confidence: float
     """The model's probability of exactly this answer, its end included."""
 
@@ -47,11 +49,11 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     answer: str
     confidence: float
-    """As its candidate's: calibrated, if a temperature is kept with the model."""
+    """That of the first candidate."""
     raw_confidence: float
     """The model's probability of exactly this answer."""
     calibrated: bool = False
-    """Whether the confidences are calibrated (`confidence.calibration`); if not, they are the raw ones."""
+    """Whether the confidences are calibrated (`engine.vqa.confidence.calibration`); if not, they are the raw ones."""
     candidates: list[Candidate]
     """The most probable answers, distinct as text, best first; their confidences sum to at most 1, the raw ones too."""
     tokens: list[TokenProbability]
@@ -62,24 +64,24 @@ class Answer(Struct, frozen=True, kw_only=True):
     seconds: float
     """Seconds from question to answer, with the preparation of the image if it was not prepared before."""
     exact: bool = True
-    """Whether the candidates are certainly the most probable answers. False if the model was so undecided that the
-    search was stopped: then other answers may be more probable."""
+    """Whether the search was complete, so that the candidates are certainly the most probable answers. False if the
+    search reached its limit, because the model was undecided: then other answers may be more probable."""
     doubts: list[Doubt] = []
     """Reasons to doubt the answer."""
     unchecked: list[Check] = []
     """The checks that were left out, since what they need is not kept with the model."""
 
     @property
-    def others(self) -> float:
+    def other_confidence(self) -> float:
         """The confidence of all answers that are not candidates, from 0 to 1."""
         return max(0.0, 1.0 - math.fsum(each.confidence for each in self.candidates))
 
     @property
-    def raw_others(self) -> float:
+    def other_raw_confidence(self) -> float:
         """The model's probability of all answers that are not candidates, from 0 to 1."""
         return max(0.0, 1.0 - math.fsum(each.raw_confidence for each in self.candidates))
 
     @property
     def undecided(self) -> bool:
         """Whether an answer outside the candidates may be more probable than this one."""
-        return not self.exact and self.raw_others > self.raw_confidence
+        return not self.exact and self.other_raw_confidence > self.raw_confidence

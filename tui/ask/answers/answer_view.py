@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from looptop.engine.vqa.answers.records import Answer, OtherToken, TokenProbability
 
 SUGGESTION = "suggestion"
-"""The mark of a suggested question, which a click fills in."""
+"""The key in a text style's meta data that holds a suggested question; a click puts it into the question field."""
 
 
 class AnswerView(VerticalScroll):
-    """The answer to the last question; it scrolls if it does not fit."""
+    """Shows the answer to the last question, or instead suggested questions, an error, or other lines.
+
+    It scrolls if it does not fit.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("answer")]
 
@@ -65,7 +68,7 @@ class AnswerView(VerticalScroll):
         self._text.content = Content("\n").join(lines)
 
     def suggest(self, questions: list[str]) -> None:
-        """Suggests questions."""
+        """Shows questions that can be clicked; without any, asks for one to be typed."""
         if not questions:
             self.show_lines(safe("Type a question about the image, then press enter.", "$text-muted"))
             return
@@ -74,16 +77,16 @@ class AnswerView(VerticalScroll):
         self.show_lines(Content.styled(first, "$text-muted"), Content(""), *lines)
 
     def on_click(self, event: Click) -> None:
-        """Suggests the clicked question."""
+        """Posts the clicked question."""
         if question := event.style.meta.get(SUGGESTION):
             self.post_message(self.Suggested(question))
 
-    def fail(self, sentence: str) -> None:
-        """Shows what went wrong."""
+    def show_error(self, sentence: str) -> None:
+        """Shows an error."""
         self.show_lines(safe("✗ ", "$text-error bold") + safe(sentence, "$text-error"))
 
     def show(self, question: str, answer: Answer, truth: str | None) -> None:
-        """Shows an answer."""
+        """Shows an answer; `truth` is the data's answer, or None if it is not known."""
         self._draw(question, answer, truth)
         self.scroll_home(animate=False)
 
@@ -92,15 +95,15 @@ class AnswerView(VerticalScroll):
         """The model that answers from now on; empty until it is known."""
         return self._model
 
-    def name_model(self, model: str) -> None:
-        """Tells the model that answers from now on; an answer of another one is marked as such."""
+    def set_model(self, model: str) -> None:
+        """Sets the model that answers from now on; the shown answer of another one is marked as such."""
         if model != self._model:
             self._model = model
             if self._shown is not None:
                 self._draw(*self._shown)
 
-    def change_confidence(self) -> str:
-        """Changes between calibrated and raw confidence.
+    def toggle_raw_confidence(self) -> str:
+        """Switches between calibrated and raw confidence.
 
         Returns:
             Why that changes nothing; empty if it does.
@@ -160,7 +163,7 @@ def _candidates(answer: Answer, raw: bool, width: int) -> list[Content]:
             cell(visible_answer(each.answer), words)
             + Content.assemble(" ", (filled, "$primary"), " " * (room - len(filled)), " ", probability(confidence))
         )
-    others = answer.raw_others if raw else answer.others
+    others = answer.other_raw_confidence if raw else answer.other_confidence
     if others >= MIN_SHOWN_PROBABILITY:
         name = cell("other answers", words + room + 1)
         lines.append(Content.assemble(name, " ", probability(others)).stylize("$text-muted"))
@@ -184,7 +187,10 @@ def _short(text: str, most: int, style: str) -> Content:
 
 
 def _tokens(tokens: list[TokenProbability], width: int) -> list[Content]:
-    """The tokens; after one of which others were probable, these follow, and the next token begins a line."""
+    """The answer's tokens with their probabilities, packed into lines.
+
+    If other tokens were probable instead of one, they follow it after "or", and the next token begins a new line.
+    """
     lines: list[Content] = []
     pieces: list[Content] = []
     for each in tokens:

@@ -63,7 +63,7 @@ class Answers(Container):
 
     def use(self, models: Sequence[str]) -> None:
         """Has one view for each of these models."""
-        self._first.name_model(models[0])
+        self._first.set_model(models[0])
         for name in [name for name in self._others if name not in models[1:]]:
             view = self._others.pop(name)
             self._entries.pop(view, None)
@@ -72,7 +72,7 @@ class Answers(Container):
             if name not in self._others:
                 self._made += 1
                 view = self._others[name] = AnswerView(id=f"answer-{self._made}")
-                view.name_model(name)
+                view.set_model(name)
                 self.mount(view)
                 self._lines(view, name)
         if self._first not in self._entries:
@@ -96,11 +96,11 @@ class Answers(Container):
         for name, view in self._others.items():
             self._lines(view, name)
 
-    def fail(self, sentence: str, model: str = "") -> None:
+    def show_error(self, sentence: str, model: str = "") -> None:
         """Shows what went wrong with a model, or with what was asked."""
         view = self._others.get(model, self._first)
         self._entries.pop(view, None)
-        view.fail(sentence)
+        view.show_error(sentence)
         self._show_name(view, model or view.model)
 
     def wait(self, question: str, status: str, models: Sequence[str]) -> None:
@@ -128,13 +128,13 @@ class Answers(Container):
         if any(one.id == entry.id for one in self._entries.values()):
             self.show(entry)
 
-    def change_confidence(self) -> str:
-        """Changes between calibrated and raw confidence.
+    def toggle_raw_confidence(self) -> str:
+        """Switches between calibrated and raw confidence.
 
         Returns:
             Why that changes nothing; empty if it does.
         """
-        sentences = [view.change_confidence() for view in self.views]
+        sentences = [view.toggle_raw_confidence() for view in self.views]
         return sentences[0] if all(sentences) else ""
 
     def _lines(self, view: AnswerView, name: str, question: str = "", status: str = "") -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 BRIGHTNESS_STEPS = 8
 
-ENCODER_ATTENTION_MEANING = (
+ENCODER_ATTENTION_CAPTION = (
     "The share of its attention that the image encoder's class token gives to each patch, in the last layer. It is the"
     " same for every question, so it cannot show what the answer depends on."
 )
@@ -22,19 +22,25 @@ NO_ENCODER_ATTENTION = "This model's image encoder has no class token whose atte
 NO_QUESTION = "Ask a question about this image first: this view depends on it."
 
 
-def preparation(steps: Sequence[PreparationStep], before: Size, after: Size) -> str:
-    """What was done to an image before the model saw it."""
+def preparation_caption(steps: Sequence[PreparationStep], before: Size, after: Size) -> str:
+    """Describes what was done to an image before the model saw it.
+
+    Args:
+        steps: What was done, in order.
+        before: The size of the image in its file.
+        after: The size of the model's input.
+    """
     words = [_step(step) for step in steps]
     if before == after and not any(_changes_size(step) for step in steps):
         words.insert(0, f"size kept at {_size(before)}")
     return f"Left, the file; right, the model's input: {', '.join(words) or 'unchanged'}."
 
 
-def cross_attention_meaning(image_share: float) -> str:
+def cross_attention_caption(image_share: float) -> str:
     """Explains the cross-attention of one written token.
 
     Args:
-        image_share: The share of the attention that went to the whole image.
+        image_share: The share of the attention that went to the whole image, from 0 to 1.
     """
     return (
         "The share of its attention that the decoder gave to each patch when it wrote this token;"
@@ -42,11 +48,11 @@ def cross_attention_meaning(image_share: float) -> str:
     )
 
 
-def occlusion_meaning(probability: float) -> str:
+def occlusion_caption(probability: float) -> str:
     """Explains the occlusion map of an answer.
 
     Args:
-        probability: Of the answer, with nothing greyed out.
+        probability: The answer's raw probability with nothing greyed out, from 0 to 1.
     """
     return (
         f"The answer's raw probability ({percent_text(probability)}) with each square greyed out in turn. Bright"
@@ -55,12 +61,12 @@ def occlusion_meaning(probability: float) -> str:
 
 
 def occlusion_progress(done: int, total: int, seconds: float) -> str:
-    """How far the occlusion map is.
+    """Says how much of the occlusion map is computed, and about how long the rest will take.
 
     Args:
         done: Squares greyed out so far.
         total: All squares.
-        seconds: For how long it has been made.
+        seconds: How long it has taken so far.
     """
     sentence = f"greying out one square after another: {done} of {total}, for {duration(seconds)}"
     if not done or seconds < 1:
@@ -69,12 +75,12 @@ def occlusion_progress(done: int, total: int, seconds: float) -> str:
 
 
 def legend(dark: float, bright: float, strength: float) -> Content:
-    """A scale from the darkest to the brightest patch, with both as figures.
+    """A scale from the darkest to the brightest patch, with the values of both in percent.
 
     Args:
-        dark: The probability or share that the darkest patch stands for.
-        bright: The same of the brightest patch.
-        strength: How much of its brightness the darkest patch loses.
+        dark: The value of the darkest patch: a probability or a share of the attention, from 0 to 1.
+        bright: The value of the brightest patch. In an occlusion map it is the lower one of the two.
+        strength: How much of its brightness the darkest patch loses, from 0 to 1.
     """
     if dark == bright:
         return safe(f"all patches {percent_text(dark)}", "$text-muted")
@@ -86,7 +92,7 @@ def legend(dark: float, bright: float, strength: float) -> Content:
 
 
 def percent_text(value: float) -> str:
-    """A probability or a share in percent, with enough digits to tell small ones from zero."""
+    """A probability or a share in percent, with enough digits to tell small ones from 0 % and large ones from 100 %."""
     percent = 100 * value
     if 0 < percent < 0.05 or 99.95 <= percent < 100:
         return f"{number(percent)} %" if percent < 1 else f"{percent:.3f} %"

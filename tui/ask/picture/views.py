@@ -276,23 +276,23 @@ class PictureViews:
         title, strength, image = self.name.value, STRENGTHS[self.strength], prepared_image(view.pixels)
         if isinstance(view, ImageView):
             if self.name is ViewName.PREPARED:
-                meaning = captions.preparation(view.steps, view.before, view.pixels.size)
+                meaning = captions.preparation_caption(view.steps, view.before, view.pixels.size)
                 return Drawing(title, side_by_side(opened, image, ground), meaning=meaning)
             if view.heads is None:
                 return Drawing(title, sentence=captions.NO_ENCODER_ATTENTION)
             count = len(view.heads)
             brightness, dark, bright = scaled(view.heads[self._part - 1] if self._part else mean_grid(view.heads))
             title += f", head {self._part} of {count}" if self._part else f", mean of {counted(count, 'head')}"
-            meaning = captions.ENCODER_ATTENTION_MEANING
+            meaning = captions.ENCODER_ATTENTION_CAPTION
         elif isinstance(view, TokenView):
             token = view.tokens[self._part % len(view.tokens)]
             brightness, dark, bright = scaled(token.grid)
             title += f" of “{visible(token.token.strip())}” ({self._part + 1} of {len(view.tokens)})"
-            meaning = captions.cross_attention_meaning(sum(map(sum, token.grid)))
+            meaning = captions.cross_attention_caption(sum(map(sum, token.grid)))
         else:
             brightness, bright, dark = scaled(view.grid)
             brightness = inverted(brightness)
             title += f" of “{visible_answer(view.answer)}”"
-            meaning = captions.occlusion_meaning(view.probability)
+            meaning = captions.occlusion_caption(view.probability)
         legend = captions.legend(dark, bright, strength)
         return Drawing(title, shaded(image, brightness, strength), legend=legend, meaning=meaning)

@@ -1,4 +1,4 @@
-"""Opens a text in a person's own editor, with the app suspended."""
+"""Opens a text in the editor that a person has chosen with VISUAL or EDITOR, while the app is suspended."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 from looptop.tui.terminal.driver import output_of_other_programs
 
-FALLBACKS = ("nano", "vi")
-"""Editors that are tried where neither VISUAL nor EDITOR is set."""
+FALLBACK_EDITORS = ("nano", "vi")
+"""The editors to try, in this order, if neither VISUAL nor EDITOR is set."""
 
 
-def editor() -> list[str]:
-    """The command of the editor: VISUAL, EDITOR, or one that most machines have.
+def editor_command() -> list[str]:
+    """The editor's command with its arguments: VISUAL, else EDITOR, else an installed one of `FALLBACK_EDITORS`.
 
     Raises:
-        LooptopError: There is none, or the variable's value cannot be read.
+        LooptopError: There is no editor, or the value of VISUAL or EDITOR is not a command.
     """
     for name in ("VISUAL", "EDITOR"):
         if command := os.environ.get(name, "").strip():
@@ -33,18 +33,18 @@ def editor() -> list[str]:
                 raise LooptopError(f"{name} is {visible(command)}, which is not a command") from None
             if words:
                 return words
-    for command in FALLBACKS:
+    for command in FALLBACK_EDITORS:
         if shutil.which(command):
             return [command]
     raise LooptopError("there is no editor: set EDITOR, for example EDITOR=nano")
 
 
 def edit(app: App[object], text: str) -> str:
-    """Opens the text in the editor, and waits until a person leaves it.
+    """Opens the text in the editor, and waits until the editor ends.
 
     Args:
         app: The app; it leaves the terminal to the editor meanwhile.
-        text: The text, of a TOML file.
+        text: The text to edit, in TOML: the editor sees a file named `new-run.toml`.
 
     Returns:
         The text as it was saved.
@@ -52,7 +52,7 @@ def edit(app: App[object], text: str) -> str:
     Raises:
         LooptopError: There is no editor, it failed, or the text cannot be written or read.
     """
-    command = editor()
+    command = editor_command()
     try:
         with tempfile.TemporaryDirectory(prefix="looptop-") as folder:
             path = Path(folder) / "new-run.toml"
