@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec, cast
 
 Options = ParamSpec("Options")
 _MADE = tempfile.TemporaryDirectory(prefix="looptop-made-once-")
@@ -19,15 +19,15 @@ def made_once(make: Callable[Concatenate[Path, Options], object]) -> Callable[Co
     The function may depend on nothing but its options, and must not write the folder's path into the files.
     """
 
-    @functools.cache
-    def made(*args: Options.args, **options: Options.kwargs) -> Path:
-        folder = Path(tempfile.mkdtemp(dir=_MADE.name))
-        make(folder, *args, **options)
-        return folder
+    made: dict[object, Path] = {}
 
     @functools.wraps(make)
-    def copied(folder: Path, *args: Options.args, **options: Options.kwargs) -> Path:
-        shutil.copytree(made(*args, **options), folder, dirs_exist_ok=True)
+    def copy(folder: Path, *args: Options.args, **options: Options.kwargs) -> Path:
+        key = (args, frozenset(options.items()))
+        if key not in made:
+            made[key] = Path(tempfile.mkdtemp(dir=_MADE.name))
+            make(made[key], *args, **options)
+        shutil.copytree(made[key], folder, dirs_exist_ok=True)
         return folder
 
-    return copied
+    return cast("Callable[Concatenate[Path, Options], Path]", copy)

@@ -295,7 +295,7 @@ async def test_the_configuration_of_one_run_is_always_whole(answers: QuickAnswer
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot, 1)
         await pilot.press("m")
-        await until(pilot, lambda: "━ vqa-1" in shown(app) or "┤" in shown(app))
+        await until(pilot, lambda: isinstance(app.screen, ChartsScreen) and "┤" in shown(app))
         await pilot.press("t")
         await until(pilot, lambda: "data.source" in shown(app) and "a all" not in shown(app).splitlines()[-1])
         await pilot.press("a")

@@ -85,14 +85,16 @@ def _read(
         except LooptopError as error:
             problems.add("training data of the question-only baseline", config.data.source, error)
             return chosen, None, ""
-    # With limits, the whole test split is read below, and its problems are reported then.
-    splits = load_data(config.data, seed, on_problem if whole_data == config.data else None)
-    chosen = NamedSplit(config.data.source, "validation", splits.validation, splits.train)
-    if splits.test is not None:
-        chosen = NamedSplit(config.data.source, "test", splits.test, splits.train)
-        if whole_data != config.data:  # All of it, without the run's limits on the size of each split.
-            chosen = load_named_split(f"{config.data.source}:test", whole_data, seed, on_problem)
-    return chosen, splits.train, config.data.source
+    of_run: list[Problem] = []
+    splits = load_data(config.data, seed, of_run.append)
+    if splits.test is not None and whole_data != config.data:
+        # All of the test split, without the run's limits on the size of each split.
+        chosen = load_named_split(f"{config.data.source}:test", whole_data, seed, on_problem)
+        return chosen, splits.train, config.data.source
+    for problem in of_run:
+        on_problem(problem)
+    name, rows = ("validation", splits.validation) if splits.test is None else ("test", splits.test)
+    return NamedSplit(config.data.source, name, rows, splits.train), splits.train, config.data.source
 
 
 def _question_only_baseline(train: Any) -> QuestionOnly:

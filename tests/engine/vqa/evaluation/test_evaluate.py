@@ -226,6 +226,20 @@ def test_a_model_is_asked_about_the_data_of_another_one(folder: Path, monkeypatc
     assert done.notes == ["it could not be kept"]
 
 
+@pytest.mark.parametrize("limits", [(), ("max_images=2",)])
+def test_rows_that_cannot_be_used_are_named_whatever_the_runs_limits(
+    folder: Path, tmp_path: Path, limits: tuple[str, ...]
+) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    rows = [f"a.png,{QUESTIONS[0]},red", f"a.png,{QUESTIONS[0]},"]
+    for split in ("train", "validation"):
+        (tmp_path / f"{split}.csv").write_text("\n".join(["image,question,answer", *rows]))
+    other = RunFolder.create("vqa", override(preset("tiny"), [f"data.source={tmp_path}", *limits]))
+    done = evaluate(str(folder / "model"), data_of=other.id, device="cpu")
+    assert (done.evaluation.split, done.evaluation.accuracy.questions) == ("validation", 1)
+    assert done.notes == ["left out: empty answer: 2 (train.csv line 3, validation.csv line 3)"]
+
+
 def test_data_without_a_usable_image_ends_in_a_sentence(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no image")
     (tmp_path / "table.csv").write_text("image,question,answer\na.png,is it?,yes\n")
