@@ -71,8 +71,7 @@ def pytest_runtest_logfinish() -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """Collects the last garbage, and spares the end of this process the search through all that is left."""
-    gc.collect(1)
+    """Spares the end of this process the search through all that is left."""
     gc.freeze()
 
 
