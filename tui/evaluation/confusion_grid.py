@@ -115,7 +115,7 @@ class ConfusionGrid(Table, inherit_bindings=False):
             text += f" {'▲' if change > 0 else '▼'}{abs(change):,}"
         if not count:
             return Cell(text, "muted")
-        return Cell(text, "good" if row == column and self._table.labels[row] is not None else "bad")
+        return Cell(text, "good" if row == column and self._table.labels[row] is not None else "bad bold")
 
     def render_line(self, y: int) -> Strip:
         """What rows and columns are, then the lines of the table."""

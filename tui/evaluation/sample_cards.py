@@ -133,7 +133,7 @@ class SampleCards(Tiles):
         if line < self.tile_height:
             for index, sample in enumerate(self.samples[first : first + self.columns], first):
                 has_bar = index == self.cursor
-                bar = self._styled("cursor") if self.has_focus else base
+                bar = base + self.get_component_rich_style("tiles--cursor", partial=True) if self.has_focus else base
                 segments += [Segment("▌" if has_bar else " ", bar), *self._picture_line(sample, line, base)]
                 segments += [Segment(" ", base), *self._text_line(index, line), Segment(" ", base)]
         return Strip(segments).adjust_cell_length(self.size.width, base)
@@ -190,10 +190,7 @@ class SampleCards(Tiles):
         return [*marks, Part("")]
 
     def _styled(self, names: str) -> Style:
-        style = self.base_style
-        for name in names.split():
-            style += self.get_component_rich_style(f"tiles--{name}", partial=True)
-        return style
+        return self.base_style + self.style_of(names)
 
 
 def wrapped(text: str, width: int, most: int) -> list[str]:

@@ -50,13 +50,12 @@ class Cell(NamedTuple):
 
     text: str
     style: str = ""
-    """One of `STYLES`."""
+    """Names of `TEXT_STYLES`, separated by blanks."""
 
 
 MORE_COLUMNS = "\u203a"
 """The mark for more columns to the right."""
 
-STYLES = ("muted", "primary", "good", "bad", "warn", "accent", "bold", "out")
 Row = Sequence[Cell]
 
 
@@ -68,12 +67,7 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         id: Textual's id of the widget.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "table--cursor",
-        "table--header",
-        "table--column",
-        *(f"table--{style}" for style in STYLES),
-    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"table--cursor", "table--header", "table--column"}
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("rows")]
     ROW_HEIGHT: ClassVar[int] = 1
     """The number of lines in a row."""
@@ -295,10 +289,6 @@ class Table(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
             words = fitted(text, room, column.text)
             segments.append(Segment(f"{words} ", base + self.style_of(style) if style else base))
         return segments
-
-    def style_of(self, name: str) -> Style:
-        """The style with a name of `STYLES`, to be combined with a row's style."""
-        return self.get_component_rich_style(f"table--{name}", partial=True)
 
     def _header(self, width: int) -> Strip:
         plain, chosen = (self.get_component_rich_style(f"table--{name}") for name in ("header", "column"))

@@ -24,9 +24,7 @@ class Tiles(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
         id: Textual's id of the widget.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"tiles--{name}" for name in ("cursor", "muted", "good", "bad", "bold", "here")
-    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"tiles--cursor"}
     DEFAULT_CSS = """
     Tiles {
         height: 1fr;
@@ -37,26 +35,6 @@ class Tiles(StyleCache, ScrollView, can_focus=True, inherit_bindings=False):
 
         & > .tiles--cursor {
             color: $primary;
-        }
-
-        & > .tiles--muted {
-            color: $text-muted;
-        }
-
-        & > .tiles--good {
-            color: $text-success;
-        }
-
-        & > .tiles--bad {
-            color: $text-error;
-        }
-
-        & > .tiles--bold {
-            text-style: bold;
-        }
-
-        & > .tiles--here {
-            text-style: bold reverse;
         }
     }
     """

@@ -182,11 +182,11 @@ class Gallery(Tiles):
         if isinstance(row, FolderRow):
             texts = [f"{'▾' if row.is_open else '▸'} folder", *row.note.split(", ")]
             text = texts[line - middle] if middle <= line < middle + len(texts) else ""
-            return [Segment(_centred(text, width), base + self._part("muted"))]
+            return [Segment(_centred(text, width), base + self.style_of("muted"))]
         thumbnail = self.thumbnails.get(self._wanted(row.path))
         if thumbnail is None or thumbnail.problem:
             text = ("·" if thumbnail is None else "✗") if line == middle else ""
-            return [Segment(_centred(text, width), base + self._part("muted" if thumbnail is None else "bad"))]
+            return [Segment(_centred(text, width), base + self.style_of("muted" if thumbnail is None else "bad"))]
         return thumbnail.line_in(line, width, self._height, base)
 
     def _caption(self, row: Row, style: Style) -> list[Segment]:
@@ -194,11 +194,8 @@ class Gallery(Tiles):
         if not mark:
             return [Segment(_centred(row.path.name, self._width), style)]
         before, _, after = _centred(f"{mark} {row.path.name}", self._width).partition(mark)
-        marked = style + self._part(MARK_STYLES.get(mark, "muted"))
+        marked = style + self.style_of(MARK_STYLES.get(mark, "muted"))
         return [Segment(before, style), Segment(mark, marked), Segment(after, style)]
-
-    def _part(self, name: str) -> Style:
-        return self.get_component_rich_style(f"tiles--{name}", partial=True)
 
 
 class GalleryView(Vertical):
