@@ -14,6 +14,11 @@ from looptop.engine.vqa.data.load import load_data
 from tests.factories.vqa_data import Published
 
 
+@pytest.fixture(autouse=True)
+def benchmark_rows() -> None:
+    """Here they are read anew for each test."""
+
+
 @pytest.fixture
 def published(tmp_path: Path) -> Published:
     return Published(tmp_path)
