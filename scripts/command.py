@@ -1,11 +1,29 @@
-"""Runs `looptop` commands as a person would, and reads their output."""
+"""Runs `looptop` commands as a person would, and reads their output; reads the command line of a script."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from typing import Any
+
+
+def chosen_parts(parts: Iterable[str]) -> list[str]:
+    """The parts of a script that its command line names, in that order; all of them if it names none.
+
+    Raises:
+        SystemExit: It names something else, or asks for help.
+    """
+    names = list(parts)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one or more of: {', '.join(names)}")
+    chosen: list[str] = parser.parse_args().parts
+    for name in chosen:
+        if name not in names:
+            parser.error(f"there is no part '{name}'; choose from: {', '.join(names)}")
+    return chosen or names
 
 
 def looptop(*words: object) -> subprocess.CompletedProcess[str]:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scripts.command import chosen_parts
 from scripts.portable_svg import portable
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def main() -> int:
     """
     parts = {"ask": take_ask, "train": take_train, "form": take_form, "ppo": take_ppo, "runs": take_runs}
     parts |= {"evaluation": take_evaluation, "questions": take_questions, "tour": take_tour}
-    for name in sys.argv[1:] or parts:
+    for name in chosen_parts(parts):
         with tempfile.TemporaryDirectory() as home:
             os.environ["LOOPTOP_HOME"] = home
             parts[name]()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from scripts.bench import (
     answering,
     asking_many,
@@ -22,6 +20,7 @@ from scripts.bench import (
     watching,
 )
 from scripts.bench.pairs import processor
+from scripts.command import chosen_parts
 
 PARTS = {
     "opening": opening,
@@ -44,8 +43,9 @@ PARTS = {
 
 def main() -> None:
     """Runs the parts named on the command line, or all."""
+    chosen = chosen_parts(PARTS)
     print(f"on {processor()}", flush=True)
-    for name in sys.argv[1:] or PARTS:
+    for name in chosen:
         PARTS[name].main()
 
 

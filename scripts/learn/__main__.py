@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
+from scripts.command import chosen_parts
 from scripts.learn import ppo, vqa
 
 PARTS = {"vqa": vqa, "ppo": ppo}
@@ -11,7 +10,7 @@ PARTS = {"vqa": vqa, "ppo": ppo}
 
 def main() -> None:
     """Runs the parts named on the command line, or all."""
-    for name in sys.argv[1:] or PARTS:
+    for name in chosen_parts(PARTS):
         PARTS[name].main()
 
 
