@@ -49,7 +49,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 PROCESS = psutil.Process()
 MAX_GROWTH = min(2**30, psutil.virtual_memory().available // 10)
-"""By how many bytes this process may grow before its garbage is collected; pytest's workers are at least four."""
+"""By how many bytes this process may grow before its garbage is collected; several workers of pytest do at once."""
 grown_from = 0
 """Its size after the last collection."""
 

@@ -42,8 +42,8 @@ class NumberField(Generic[Row]):
     """A field that is compared with a number."""
 
     value: Callable[[Row], float | None]
-    """Returns the row's number, or None if it has none. In a `Filter`, every comparison with None is false, `!=` too,
-    so `not` makes it true."""
+    """Returns the row's number, or None if it has none. In a `Filter` every comparison with None is false, `!=` as
+    well, and `not` before it is true."""
     units: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
     """By the unit written after a number: the factor that the number is multiplied by."""
 

@@ -121,7 +121,7 @@ _NEVER_NULL = {
 def wrong_value(name: str, data: Mapping[str, Any]) -> str:
     """The first value of the wrong type in a model's JSON file, in words; empty if none is known to be.
 
-    `null` counts as missing, where transformers then takes its default.
+    `null` counts as missing wherever transformers then takes its default.
 
     Args:
         name: The file's name, which says what keys it has.

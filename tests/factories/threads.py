@@ -8,7 +8,7 @@ import torch
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiny models are fastest on one thread: in this process and in those that a test starts. Several threads of
-    several processes wait for each other at length."""
+    """This process and those that a test starts compute on one thread each: it is fastest for tiny models, and several
+    threads of several processes would wait for each other."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)

@@ -106,7 +106,7 @@ class AnswerView(VerticalScroll):
         """Switches between calibrated and raw confidence.
 
         Returns:
-            Why that changes nothing; empty if it does.
+            Why there is nothing to switch to; empty if it was switched.
         """
         if self._shown is not None and not self._shown[1].calibrated:
             return f"{visible(self._shown[1].model)} is not calibrated: all its confidences are raw"

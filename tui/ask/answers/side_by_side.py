@@ -132,7 +132,7 @@ class Answers(Container):
         """Switches between calibrated and raw confidence.
 
         Returns:
-            Why that changes nothing; empty if it does.
+            Why there is nothing to switch to; empty if it was switched.
         """
         sentences = [view.toggle_raw_confidence() for view in self.views]
         return sentences[0] if all(sentences) else ""
