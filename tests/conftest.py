@@ -48,8 +48,9 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 PROCESS = psutil.Process()
-MAX_GROWTH = min(2**30, psutil.virtual_memory().available // 10)
-"""By how many bytes this process may grow before its garbage is collected; several workers of pytest do at once."""
+WORKERS = max(4, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+MAX_GROWTH = psutil.virtual_memory().available // (2 * WORKERS)
+"""By how many bytes this process may grow before its garbage is collected: all workers of pytest by half the memory."""
 grown_from = 0
 """Its size after the last collection."""
 
@@ -70,6 +71,7 @@ def pytest_runtest_logfinish() -> None:
     test runs, its app and models are no garbage, and looking at them again and again took a sixth of the suite's time.
     """
     global grown_from
+    gc.disable()  # A test that turned it on would slow all that follow in its process.
     if PROCESS.memory_info().rss > grown_from + MAX_GROWTH:
         gc.collect(1)
         grown_from = PROCESS.memory_info().rss

@@ -259,16 +259,13 @@ def test_models_that_refer_to_each_other_are_freed() -> None:
     class Holder:
         pass
 
-    gc.disable()
-    try:
-        one = Holder()
-        one.itself = one  # type: ignore[attr-defined]
-        kept = weakref.ref(one)
-        del one
-        release_memory(thoroughly=True)
-        assert kept() is None
-    finally:
-        gc.enable()
+    assert not gc.isenabled()  # Otherwise it could be freed before it is looked for.
+    one = Holder()
+    one.itself = one  # type: ignore[attr-defined]
+    kept = weakref.ref(one)
+    del one
+    release_memory(thoroughly=True)
+    assert kept() is None
 
 
 # Commands -----------------------------------------------------------------------------------------------------------
