@@ -10,14 +10,15 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def chosen_parts(parts: Iterable[str]) -> list[str]:
-    """The parts of a script that its command line names, in that order; all of them if it names none.
+def chosen_parts(script: str, parts: Iterable[str]) -> list[str]:
+    """The parts of a script (`python -m SCRIPT`) that its command line names, in that order; all of them if it names
+    none.
 
     Raises:
         SystemExit: It names something else, or asks for help.
     """
     names = list(parts)
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(prog=f"python -m {script}")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"one or more of: {', '.join(names)}")
     chosen: list[str] = parser.parse_args().parts
     for name in chosen:

@@ -65,7 +65,7 @@ def main() -> int:
     """
     parts = {"ask": take_ask, "train": take_train, "form": take_form, "ppo": take_ppo, "runs": take_runs}
     parts |= {"evaluation": take_evaluation, "questions": take_questions, "tour": take_tour}
-    for name in chosen_parts(parts):
+    for name in chosen_parts("scripts.screenshots", parts):
         with tempfile.TemporaryDirectory() as home:
             os.environ["LOOPTOP_HOME"] = home
             parts[name]()

@@ -43,7 +43,7 @@ PARTS = {
 
 def main() -> None:
     """Runs the parts named on the command line, or all."""
-    chosen = chosen_parts(PARTS)
+    chosen = chosen_parts("scripts.bench", PARTS)
     print(f"on {processor()}", flush=True)
     for name in chosen:
         PARTS[name].main()

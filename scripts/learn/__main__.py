@@ -10,7 +10,7 @@ PARTS = {"vqa": vqa, "ppo": ppo}
 
 def main() -> None:
     """Runs the parts named on the command line, or all."""
-    for name in chosen_parts(PARTS):
+    for name in chosen_parts("scripts.learn", PARTS):
         PARTS[name].main()
 
 
