@@ -1,7 +1,7 @@
-"""Deletes a run completely or not at all, and never a live one.
+"""Deletes a run, but never a live one.
 
-The run's lock is taken first, so nobody can resume the run. Then the folder is renamed, which makes the run
-disappear. What a killed deletion leaves behind is removed by the next one.
+The run's lock is taken, so nobody can resume the run. Then the folder is renamed, which makes the run disappear at
+once. Files that a killed deletion leaves, or that cannot be removed, are removed by the next one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
 from looptop.engine.files.private import UnsafeFileError, refuse_if_read_only, refuse_unsafe
 from looptop.engine.runs.folder import RunFolder
-from looptop.engine.runs.origins import forget_origin
+from looptop.engine.runs.origins import forget_origin, is_made_here
 from looptop.engine.text import visible
 
 
@@ -24,7 +24,8 @@ def delete(folder: RunFolder) -> None:
     """Deletes the run.
 
     Raises:
-        LooptopError: The run is live, here or on another host, or its folder cannot be removed.
+        LooptopError: The run is live, here or on another host, this process may not write, or the folder cannot be
+            renamed: then nothing has changed. Or some of its files could not be removed.
     """
     refuse_if_read_only()
     _finish_earlier(folder.path.parent)
@@ -35,7 +36,7 @@ def delete(folder: RunFolder) -> None:
     try:
         refuse_unsafe(folder.lock)
     except UnsafeFileError:
-        # Nobody can hold such a lock, and the run must not be impossible to delete.
+        # Nobody can hold a lock on such a file. It is removed, so that the run can be deleted.
         with contextlib.suppress(OSError):
             folder.lock.unlink()
     try:
@@ -44,7 +45,7 @@ def delete(folder: RunFolder) -> None:
         if not folder.is_live():
             raise LooptopError(f"{folder.id} cannot be deleted: {error}") from None
         raise LooptopError(f"{folder.id} is live; stop it first: looptop stop {folder.shell_name}") from None
-    forget_origin(folder.path)
+    made_here = is_made_here(folder.path)
     doomed = folder.path.with_name(f".deleting-{folder.id}-{secrets.token_hex(4)}")
     try:
         folder.path.rename(doomed)
@@ -52,13 +53,15 @@ def delete(folder: RunFolder) -> None:
         raise LooptopError(f"cannot delete {visible(folder.path)}: {error.strerror}") from None
     finally:
         lock.release()
+    if made_here:
+        forget_origin(folder.path)
     _remove(doomed)
     if os.path.lexists(doomed):
         raise LooptopError(f"{folder.id} is deleted, but some of its files could not be removed: {visible(doomed)}")
 
 
 def size_of(folder: RunFolder) -> int:
-    """The size of the run on the disk, in bytes."""
+    """The sizes of the run's files together, in bytes."""
     total = 0
     for path in folder.path.rglob("*"):
         with contextlib.suppress(OSError):

@@ -110,10 +110,9 @@ def _digest(command_or_function: str) -> str:
 
 
 def forget_origin(folder: Path) -> None:
-    """Removes the record of a run that is deleted, so that it does not apply to the next run of this name."""
-    if is_made_here(folder):
-        with contextlib.suppress(OSError, LooptopError):
-            (_origins() / folder.name).unlink()
+    """Removes the record of a run that this home made and has deleted, so that nothing of it stays behind."""
+    with contextlib.suppress(OSError, LooptopError):
+        (_origins() / folder.name).unlink()
 
 
 def _origins() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import shutil
@@ -223,6 +224,21 @@ def test_another_run_under_the_number_of_a_deleted_one_is_not_trusted(tmp_path: 
     assert not origin.exists()
     shutil.move(tmp_path / "copy", run.path)
     assert not is_made_here(run.path)
+
+
+def test_a_run_that_could_not_be_deleted_is_trusted_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunFolder.create("vqa", config())
+
+    def refuse(*_arguments: object) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refuse)
+        with pytest.raises(LooptopError, match=r"cannot delete .*busy"):
+            delete(run)
+    assert is_made_here(run.path)
+    delete(run)
+    assert not run.path.exists()
 
 
 def test_a_run_where_others_can_write_is_not_this_homes() -> None:
