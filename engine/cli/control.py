@@ -19,9 +19,10 @@ EXAMPLES = """\
 """
 
 SECONDS_TO_WAIT = 5.0
-KINDS_REFUSED_WITH_ERROR = ("break", "unbreak", "reward", "leave_out", "rating", "relabel", "drop", "restore")
-"""The kinds of controls that a person can get wrong, so that a refusal is an error. The others are refused only if they
-come too late."""
+DRIVING = ("pause", "continue", "step", "checkpoint", "stop")
+"""The kinds of controls that need no error if they come too early or too late: the run then goes on as it would."""
+WRONG_MOMENT = ("too_late", "stopping", "not_paused", "no_step_yet")
+"""The codes of their replies then."""
 
 
 class Arguments(CommonArguments):
@@ -58,21 +59,23 @@ def wait_and_print_reply(
 
     Returns:
         The exit code.
+
+    Raises:
+        LooptopError: The run refused the control as wrong, or ended before it replied.
     """
     reply = None if control is None else wait_reply(folder, control, SECONDS_TO_WAIT)
     if reply is None and control is not None and not folder.is_live():
         reply = wait_reply(folder, control, 0)
         if reply is None:
-            raise LooptopError(
-                f"{folder.id} ended before it answered the {kind}; see `looptop show {folder.shell_name}`"
-            )
-    if reply is not None and reply.ok is False and kind in KINDS_REFUSED_WITH_ERROR:
+            raise LooptopError(f"{folder.id} ended before it answered; see `looptop show {folder.shell_name}`")
+    refused = reply is not None and reply.ok is False
+    if reply is not None and refused and not (kind in DRIVING and reply.code in WRONG_MOMENT):
         raise LooptopError(reply.message)
     text = default_text if control is None else None if reply is None else reply.text
     if as_json:
-        say_json({"run": folder.id, "control": kind, "taken": text is not None, "answer": text})
+        say_json({"run": folder.id, "control": kind, "taken": text is not None and not refused, "answer": text})
     elif text is not None:
         say(f"{folder.id}  {visible(text)}")
     else:
-        say(f"{folder.id}  has not answered yet; it answers the {kind} at the end of its step")
+        say(f"{folder.id}  has not answered yet; it answers at the end of its step")
     return 0

@@ -1,4 +1,4 @@
-"""`looptop doctor`: reports what this machine, terminal and home offer, and what may slow or end a run."""
+"""`looptop doctor`: reports what this machine, terminal and looptop's home offer, and what may slow or end a run."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ EXAMPLES = """\
 PACKAGES = ("torch", "transformers", "trl", "datasets", "accelerate", "textual", "plotext")
 LOW_DISK = 2 * 2**30
 """Bytes of free disk below which checkpoints may soon fail."""
+FOREIGN = "runs count as another user's"
+"""What follows if others can change the folder of the runs, or what is recorded of them."""
 
 
 class Arguments(CommonArguments):
@@ -60,7 +62,7 @@ def run(arguments: Arguments) -> int:
                 "devices": _devices(gpus, total - used),
                 "terminal": msgspec.to_builtins(own_terminal),
                 "home": str(home()),
-                "home_open_to_others": open_to_others(),
+                "home_open_to_others": changeable_by_others(),
                 "settings_problems": [problem.sentence for problem in read_home_settings().problems],
                 "file_systems": [msgspec.to_builtins(folder) for folder in folders],
                 "logout": msgspec.to_builtins(logout),
@@ -71,8 +73,8 @@ def run(arguments: Arguments) -> int:
     _say_devices(gpus, used, total, versions["torch"])
     _say_terminal(own_terminal)
     _say_home_folders(folders)
-    for why in open_to_others():
-        say(f"  ! {why}; until then its notify command is not started, and its runs count as another user's")
+    for sentence in changeable_by_others():
+        say(f"  ! {sentence}")
     for problem in read_home_settings().problems:
         say(f"  ! {problem.sentence}")
     _say_logout(logout)
@@ -81,10 +83,14 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-def open_to_others() -> list[str]:
-    """The parts of the home that other users can change: for each a sentence that also says how to end that."""
-    paths = [home() / name for name in ("", FILE, "runs", "origins")]
-    return [why for why in map(who_else_writes, paths) if why]
+def changeable_by_others() -> list[str]:
+    """The parts of looptop's home that other users can change: for each a sentence with how to end that, and what
+    looptop does not do before.
+    """
+    effects = {FILE: "its notify command is not started", "runs": FOREIGN, "origins": FOREIGN}
+    home_effect = f"the notify command is not started, and {FOREIGN}"
+    parts = [(home(), home_effect), *((home() / name, effect) for name, effect in effects.items())]
+    return [f"{why} (until then {effect})" for path, effect in parts if (why := who_else_writes(path))]
 
 
 def _terminal() -> terminal.Terminal | None:
@@ -131,7 +137,7 @@ def _say_devices(gpus: list[Gpu], used: int, total: int, torch: str) -> None:
         if "+cpu" in torch:
             say(f"  ! torch {visible(torch)} computes on CPUs only; install a CUDA build to use the GPUs")
     else:
-        say("  no NVIDIA GPU, or no driver for one; choose with: looptop train … --set device=cpu")
+        say("  no NVIDIA GPU, or no driver for one")
 
 
 def _say_terminal(own: terminal.Terminal | None) -> None:
@@ -145,7 +151,9 @@ def _say_terminal(own: terminal.Terminal | None) -> None:
     say(f"  {mark} {visible(own.name) or 'TERM is not set'}, {own.columns} by {own.rows}{small}{through}")
     say(f"    colours: {own.colours}" + ("; export COLORTERM=truecolor if it has more" if own.colours == "256" else ""))
     graphics = "it did not answer" if own.graphics is None else " and ".join(own.graphics) or "none"
-    say(f"    graphics: {graphics}; pictures are drawn with half blocks, which every terminal has")
+    full = own.graphics and not {"tmux", "screen"}.intersection(own.through)
+    drawn = "in full resolution" if full else "with half blocks, which every terminal can show"
+    say(f"    graphics: {graphics}; images are drawn {drawn}")
 
 
 def _say_home_folders(folders: list[HomeFolder]) -> None:

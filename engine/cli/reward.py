@@ -14,10 +14,11 @@ from looptop.engine.ppo.records import JudgementKind
 from looptop.engine.text import visible
 
 EXAMPLES = """\
-  looptop step ppo-3 --to compared; looptop reward ppo-3 12 0 1.5      its reward in the update
+  looptop step ppo-3 --to compared; looptop reward ppo-3 12 0 1.5      sets sample 0's reward
   looptop reward ppo-3 12 1 --leave-out
   looptop reward ppo-3 12 2 +1 --rate       kept for `looptop train reward --data ppo-3`
-  looptop reward ppo-3 12 0 none            undo
+  looptop reward ppo-3 12 0 none            the run's own reward again
+  looptop reward ppo-3 12 1 none --leave-out    the sample takes part again
 """
 
 
@@ -57,12 +58,15 @@ def run(arguments: Arguments) -> int:
 
 
 def _value(text: str | None, kind: JudgementKind) -> float | None:
-    if text is None:
-        if kind == "leave_out":
-            return 1.0
-        raise LooptopError("VALUE is missing: give a number, `none`, or --leave-out")
-    if text.lower() == "none":
+    if text is not None and text.lower() == "none":
         return None
+    if kind == "leave_out":
+        if text is None:
+            return 1.0
+        raise LooptopError("--leave-out takes no number; `none --leave-out` undoes it")
+    if text is None:
+        leave_out = ", or --leave-out" if kind == "reward" else ""
+        raise LooptopError(f"VALUE is missing: give a number, `none` to undo{leave_out}")
     try:
         value = float(text)
     except ValueError:

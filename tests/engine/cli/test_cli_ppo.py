@@ -99,6 +99,8 @@ def test_a_held_batch_is_driven_and_read_from_the_shell(tiny: PpoRunConfig, caps
     assert "uses that" in told(capsys, "reward", "ppo-1", step, 0, "2.5")["answer"]
     assert "left out" in shown(capsys, "reward", "ppo-1", step, 1, "--leave-out")
     assert "no longer left out" in shown(capsys, "reward", "ppo-1", step, 1, "none", "--leave-out")
+    assert "--leave-out takes no number" in refused(capsys, "reward", "ppo-1", step, 1, "1.5", "--leave-out")
+    assert "VALUE is missing: give a number, `none` to undo" in refused(capsys, "reward", "ppo-1", step, 1, "--rate")
     assert "there is no sample 9" in refused(capsys, "reward", "ppo-1", step, 9, "1")
     assert "is not a number" in refused(capsys, "reward", "ppo-1", step, 0, "much")
     for word in ("-inf", "-Infinity", "-nan"):

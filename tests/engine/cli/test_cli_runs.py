@@ -10,12 +10,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from looptop.engine.cli import doctor
 from looptop.engine.cli.main import main
 from looptop.engine.config import preset
 from looptop.engine.files import lock as lock_module
 from looptop.engine.files.lock import RunLock
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
+from looptop.engine.machine.terminal import Terminal
 from looptop.engine.runs.folder import RunFolder
 from tests.engine import fake_engine
 from tests.factories.runs import run_with_loss
@@ -218,6 +220,50 @@ def test_the_doctor_reports_the_machine(capsys: Capture, home: Path) -> None:
     assert report["devices"][0]["device"] == "cpu" and report["devices"][0]["memory_free"] > 0
     assert report["versions"]["torch"].startswith("2.13")
     assert {folder["what"] for folder in report["file_systems"]} >= {"home"}
+
+
+@pytest.mark.parametrize(
+    ("graphics", "through", "words"),
+    [
+        (("kitty", "sixel"), ("ssh",), "graphics: kitty and sixel; images are drawn in full resolution"),
+        (("kitty",), ("tmux",), "graphics: kitty; images are drawn with half blocks"),
+        ((), (), "graphics: none; images are drawn with half blocks"),
+        (None, (), "graphics: it did not answer; images are drawn with half blocks"),
+    ],
+)
+def test_the_doctor_says_how_images_are_drawn(
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    graphics: tuple[str, ...] | None,
+    through: tuple[str, ...],
+    words: str,
+) -> None:
+    own = Terminal("xterm-kitty", 120, 40, "16 million", graphics, through)
+    monkeypatch.setattr(doctor, "_terminal", lambda: own)
+    assert main(["doctor"]) == 0
+    assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "effect"),
+    [
+        ("", "the notify command is not started, and runs count as another user's"),
+        ("settings.toml", "its notify command is not started"),
+        ("runs", "runs count as another user's"),
+        ("origins", "runs count as another user's"),
+    ],
+)
+def test_the_doctor_says_what_others_can_change_and_what_follows(
+    capsys: Capture, home: Path, name: str, effect: str
+) -> None:
+    path = home / name
+    if name == "settings.toml":
+        path.touch()
+    else:
+        path.mkdir(exist_ok=True)
+    path.chmod(0o777)
+    assert main(["doctor"]) == 0
+    assert f"! {path} can be written by everybody; chmod go-w {path} (until then {effect})" in capsys.readouterr().out
 
 
 def test_the_doctor_on_a_terminal_leaves_it_as_it_was() -> None:

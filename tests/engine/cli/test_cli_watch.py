@@ -170,6 +170,11 @@ def test_controls(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     train(monkeypatch, "wait", "--detach", "--json")
     folder = live_run()
     capsys.readouterr()
+    assert main(["continue", "vqa-1", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["taken"], printed["answer"]) == (False, "ignored: the run is not paused")
+    assert main(["step", "vqa-1", "--to", "nonsense"]) == 2
+    assert "there is no stage 'nonsense'" in capsys.readouterr().err
     answers = {}
     for control in ("pause", "step", "continue", "checkpoint", "stop"):
         assert main([control, "vqa-1", "--json"]) == 0
@@ -188,7 +193,7 @@ def test_a_control_that_is_not_taken_yet(monkeypatch: pytest.MonkeyPatch, capsys
     capsys.readouterr()
     monkeypatch.setattr("looptop.engine.cli.control.SECONDS_TO_WAIT", 0.1)
     assert main(["pause", "vqa-1"]) == 0
-    assert "has not answered yet; it answers the pause at the end of its step" in capsys.readouterr().out
+    assert "has not answered yet; it answers at the end of its step" in capsys.readouterr().out
 
 
 # Signals ----------------------------------------------------------------------------------------------------------
