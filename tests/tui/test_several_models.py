@@ -21,7 +21,7 @@ from looptop.engine.vqa.images.entries import ImageEntry
 from looptop.engine.vqa.model.saved_models import ModelChoice, folder_of
 from looptop.tui.app import LooptopApp
 from looptop.tui.ask.answers.answer_view import AnswerView
-from looptop.tui.ask.model_picker import ModelPicker, measured_choices
+from looptop.tui.ask.model_picker import ModelPicker, listed_models
 from tests.factories.apps import make_app
 from tests.factories.evaluations import evaluation, result
 from tests.factories.image_lists import image_list
@@ -91,6 +91,21 @@ async def test_the_models_that_were_asked_last_come_first(answers: QuickAnswers)
         await until(pilot, lambda: isinstance(app.screen, ModelPicker) and "vqa-2" in shown(app))
         text = shown(app)
         assert text.index("vqa-3, finished") < text.index("bundled, finished") < text.index("vqa-2, finished")
+
+
+async def test_marked_models_are_asked_though_the_filter_shows_none(answers: QuickAnswers) -> None:
+    app = make_app(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(app.screen, ModelPicker) and "vqa-2" in shown(app))
+        await pilot.press("z", "z", "z")
+        await until(pilot, lambda: "no model matches" in shown(app))
+        await pilot.press("enter")
+        assert isinstance(app.screen, ModelPicker)
+        await pilot.press("backspace", "backspace", "backspace", "space", "space", "z", "z", "z")
+        await until(pilot, lambda: "enter asks 2 models at once: bundled, vqa-2" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "models: bundled, vqa-2 · ready" in shown(app))
 
 
 async def test_one_model_again_leaves_one_answer(answers: QuickAnswers) -> None:
@@ -197,5 +212,5 @@ def test_the_picker_shows_the_accuracy_of_a_kept_evaluation(tmp_path: Path, monk
         "looptop.engine.vqa.model.saved_models.choices",
         lambda: [ModelChoice("mine", "a folder", model), ModelChoice("other", "a folder", tmp_path)],
     )
-    mine, other = measured_choices()
-    assert (mine.figure, other.figure) == ("50.00 % easy-vqa:test", "")
+    mine, other = listed_models()
+    assert (mine.accuracy, other.accuracy) == ("50.00 % easy-vqa:test", "")

@@ -29,31 +29,31 @@ if TYPE_CHECKING:
 MAX_MODELS = 6
 """So many models can be asked at once; more would have no room beside each other."""
 
-EMPTY = "There is no model yet: train one on screen 2."
+NO_MODELS = "There is no model yet: train one on screen 2."
 
 
-class MeasuredChoice(NamedTuple):
-    """A model, and what is known of how good it is."""
+class ListedModel(NamedTuple):
+    """A model in the list."""
 
     name: str
     label: str
-    figure: str
+    accuracy: str
     """Its accuracy and on what; empty if it was never measured."""
 
 
 async def choose_models(
     screen: MainScreen, current: Sequence[str], take: Callable[[Sequence[str]], object], fail: Callable[[str], object]
 ) -> None:
-    """Reads which models there are, and asks for one or several; those that were asked last come first.
+    """Lets the person choose one or several models; those that were asked last come first.
 
     Args:
         screen: The screen below.
         current: The models that are asked now.
-        take: Called with the chosen models.
+        take: Called with the chosen models, unless the list is closed.
         fail: Called with a sentence if the models cannot be read.
     """
     try:
-        choices = await in_thread(measured_choices)
+        choices = await in_thread(listed_models)
     except LooptopError as error:
         fail(str(error))
         return
@@ -67,18 +67,18 @@ async def choose_models(
     screen.app.push_screen(ModelPicker(choices, current), chosen)
 
 
-def measured_choices() -> list[MeasuredChoice]:
-    """All models with their figures: of kept evaluations, else of their runs. Reads files.
+def listed_models() -> list[ListedModel]:
+    """All models, with their accuracy from kept evaluations or from their runs. Reads files.
 
     Raises:
         LooptopError: The runs cannot be read.
     """
     from looptop.engine.vqa.model.saved_models import choices
 
-    return [MeasuredChoice(each.name, each.label, _figure(each)) for each in choices()]
+    return [ListedModel(each.name, each.label, _accuracy(each)) for each in choices()]
 
 
-def _figure(choice: ModelChoice) -> str:
+def _accuracy(choice: ModelChoice) -> str:
     from looptop.engine.journal.reader import Journal
     from looptop.engine.vqa.evaluation.kept import latest
     from looptop.engine.vqa.evaluation.text import share
@@ -102,7 +102,7 @@ def _figure(choice: ModelChoice) -> str:
 
 
 class FilterField(Field):
-    """A field that leaves the space bar to the list."""
+    """The field of the filter; the space bar marks a model instead."""
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
         """Whether the field takes a key as text."""
@@ -120,20 +120,20 @@ class ModelPicker(Overlay[list[str]]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("picker", "models")]
     KEY_CONTEXTS: ClassVar[tuple[str, ...]] = ("picker", "models")
 
-    def __init__(self, choices: Sequence[MeasuredChoice], current: Sequence[str]) -> None:
+    def __init__(self, choices: Sequence[ListedModel], current: Sequence[str]) -> None:
         super().__init__()
         self._choices = choices
         names = {each.name for each in choices}
         self._marked = [name for name in current if name in names] if len(current) > 1 else []
         self._current = current[0] if current else ""
-        self._offered: list[MeasuredChoice] = list(choices)
+        self._offered: list[ListedModel] = list(choices)
 
     def compose(self) -> Iterable[Widget]:
         """A field, the list, and what enter does."""
         box = Vertical(
             FilterField(placeholder="type to filter; space marks several", id="filter"),
             Options(*map(self._option, self._offered), id="choices"),
-            Static(EMPTY, id="empty"),
+            Static(NO_MODELS, id="empty"),
             Static(self._hint, id="models-hint"),
             classes="box",
         )
@@ -152,13 +152,13 @@ class ModelPicker(Overlay[list[str]]):
     def _list(self) -> OptionList:
         return self.query_one("#choices", OptionList)
 
-    def _option(self, choice: MeasuredChoice) -> Option:
+    def _option(self, choice: ListedModel) -> Option:
         number = self._marked.index(choice.name) + 1 if choice.name in self._marked else 0
         line = Content.assemble(
             (f"{number} " if number else "  ", "$primary bold"),
             cell(choice.name, 22, "bold"),
             " ",
-            cell(choice.figure or "not measured", 28, "" if choice.figure else "$text-muted"),
+            cell(choice.accuracy or "not measured", 28, "" if choice.accuracy else "$text-muted"),
             " ",
             safe(choice.label, "$text-muted"),
         )
@@ -179,7 +179,7 @@ class ModelPicker(Overlay[list[str]]):
         elif self._marked:
             hint = f"enter asks {counted(len(self._marked), 'model')} at once: {', '.join(self._marked)}"
         else:
-            hint = "enter asks the model under the cursor"
+            hint = "enter asks the model under the cursor" if self._offered else "no model matches"
         return safe(hint, "$text-muted")
 
     @on(Input.Changed, "#filter")
@@ -191,8 +191,11 @@ class ModelPicker(Overlay[list[str]]):
         self._fill(0)
 
     @on(Input.Submitted, "#filter")
-    def _take_highlighted(self) -> None:
-        self._list.action_select()
+    def _take_chosen(self) -> None:
+        if self._marked:
+            self.dismiss(self._marked)
+        else:
+            self._list.action_select()
 
     @on(OptionList.OptionSelected)
     def _take(self, event: OptionList.OptionSelected) -> None:
