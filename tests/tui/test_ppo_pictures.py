@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from looptop.tui.ppo.before_after_page import BeforeAfterPage
+from looptop.tui.ppo.charts import charts_of
+from looptop.tui.ppo.snapshot import PpoWatcher
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.synthetic_ppo import Maker, make_comparison, make_run
@@ -55,7 +57,13 @@ async def test_the_pages_look_as_they_should(answers: QuickAnswers, size: tuple[
         await pilot.press("escape", "escape", "escape", "a")
         await until(pilot, lambda: screen.query_one(BeforeAfterPage).result is not None and "40 queries" in shown(app))
         wrong += await compare(pilot, "compare", size)
-    assert not wrong, "\n".join(wrong)
+    assert not wrong, "\n".join([*wrong, "if this is meant, UPDATE_PICTURES=1 draws them anew"])
+
+
+def test_the_made_up_run_has_every_figure_that_is_drawn() -> None:
+    watcher = PpoWatcher(make_run(Maker(60, 4)))
+    drawn = {metric for chart in charts_of(watcher.poll()) for metric in chart.metrics}
+    assert drawn <= set(watcher.journal.names()), "give `_figures` in tests/factories/synthetic_ppo.py what is missing"
 
 
 async def compare(pilot: Any, page: str, size: tuple[int, int]) -> list[str]:

@@ -166,7 +166,8 @@ PANES = {
     "input-line": Pane("The input line", "Type the number of a batch or a sample to go to, a filter, or a reward."),
     "ppo-charts": Pane(
         "The charts of a PPO run",
-        "Each title has the values of the batch under the cursor. In a good run, reward rises while KL stays near its"
+        "Each title has the values of the batch under the cursor; ± and the band around reward are the standard"
+        " deviation of its samples. In a good run, reward rises while KL stays near its"
         " target (dotted), explained variance approaches 1, and quality holds. Quality is the data's own score, which"
         " the policy never sees, and the share of responses that differ from each other. If reward rises while quality"
         " falls, the policy is cheating the reward.",
