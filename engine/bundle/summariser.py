@@ -1,4 +1,7 @@
-"""Builds `summariser`: a small T5 that learns to summarise the newsroom's articles in a mixed style, on purpose."""
+"""Builds `summariser`, a small T5 that summarises made-up news articles.
+
+The styles of its summaries are mixed on purpose, so that PPO has something to improve.
+"""
 
 from __future__ import annotations
 

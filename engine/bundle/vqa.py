@@ -1,4 +1,7 @@
-"""Builds `vqa`: the trained model, from a complete run of the preset `tiny`; and what training notes about a model."""
+"""Builds `vqa`, the trained model, by a complete run of the preset `tiny`; and writes notes on training anew.
+
+The notes: the calibration, the words of the training questions, the features of training images.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ and its text encoder were trained on, and the features of 2,000 of its training 
 
 
 def build_notes(bundled: Path) -> None:
-    """Writes what training notes (`training_notes`, `unfamiliar_images`) for the bundled models as they are.
+    """Writes the notes on training anew (`training_notes`, `unfamiliar_images`), for `text_encoder` and `vqa`.
 
     Args:
         bundled: The folder of all bundled models.

@@ -1,4 +1,4 @@
-"""A run's training questions as plain tables: their figures, their losses by epoch, and the data after edits."""
+"""A run's training questions as plain tables: their figures, the data after edits, and the losses by epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from looptop.engine.vqa.curation.statistics import confidences_of
 
 
 def curation_tables(journal: CurationJournal) -> list[Table]:
-    """The tables of a run's training questions; none if it has not noted them.
+    """The tables of a run's training questions; none if it has recorded none.
 
     `curated_questions` is a table that `looptop train vqa --data` reads.
 

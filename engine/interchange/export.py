@@ -22,7 +22,7 @@ from looptop.engine.text import visible
 from looptop.engine.times import is_time
 
 OnPart = Callable[[str, int, float], object]
-"""Called repeatedly with the table's name, the rows written so far, and the share of the export done, 0 to 1."""
+"""Called repeatedly with the table's name, how many of its rows were read, and the share of the export done, 0 to 1."""
 
 
 def export(
@@ -41,7 +41,7 @@ def export(
         file_format: One of `FORMATS`.
         out: The folder to make.
         only: Names of the tables to write; empty for all.
-        batches: The first and the last PPO batch whose rows are written; None for all.
+        batches: The first and the last PPO batch in the tables of batches, samples and tokens; None for all.
         on_part: Receives the progress.
 
     Returns:

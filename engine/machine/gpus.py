@@ -1,4 +1,4 @@
-"""Reads the load, memory, temperature and power of NVIDIA GPUs through NVML. Without a driver the list is empty."""
+"""Reads the load, memory, temperature and power of NVIDIA GPUs through NVML."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Gpu(Struct, frozen=True):
     """Its number in NVML, by PCI bus; CUDA uses the same order with CUDA_DEVICE_ORDER=PCI_BUS_ID."""
     name: str
     memory_used: int | None = None
-    """Bytes that programs use, as nvidia-smi shows it."""
+    """Bytes that programs use, as nvidia-smi shows it; with an old driver also those that the driver reserves."""
     memory_total: int | None = None
     use: float | None = None
-    """Fraction of the time in which it computed, from 0 to 1."""
+    """The share of the driver's last sampling period in which it computed, from 0 to 1."""
     temperature: int | None = None
     """Degrees Celsius."""
     power: float | None = None
@@ -60,9 +60,8 @@ class Gpus:
                 self._nvml = pynvml
             self._nvml.nvmlInit()
             return [self._nvml.nvmlDeviceGetHandleByIndex(index) for index in range(self._nvml.nvmlDeviceGetCount())]
-        except (
-            Exception
-        ):  # no library, no driver or no permission; pynvml creates the classes of its errors only when it runs
+        except Exception:
+            # No library, driver or permission; pynvml creates the classes of its errors only when it runs.
             return []
 
     def _one(self, index: int, handle: Any) -> Gpu:
@@ -94,7 +93,7 @@ class Gpus:
         return self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
 
     def _ask(self, call: Callable[[], Any]) -> Any:
-        """The result of a call; None if this GPU does not support it (virtual, old or removed GPUs)."""
+        """The result of a call; None if the GPU does not support it, as virtual and old ones, or is gone."""
         try:
             return call()
         except self._nvml.NVMLError:

@@ -1,7 +1,7 @@
-"""The tables of a PPO run's journal: batches, samples, tokens, judgements, breakpoints. Reading needs no torch.
+"""The tables of a PPO run's journal: batches, samples, tokens, judgements, texts of tokens. Needs no torch.
 
-A response's tokens are one blob: ids (32 bits each), whether each counts (8 bits), then one 32-bit number per token for
-each of `TOKEN_COLUMNS`. The texts of tokens are kept once, by id.
+A response's tokens are one blob: ids (32 bits each), whether each is part of the loss (8 bits), then one 32-bit number
+per token for each of `TOKEN_COLUMNS`. The texts of tokens are kept once, by id.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _READ_SAMPLE = (
 _READ_JUDGEMENT = "SELECT step, row, kind, value, time, by FROM ppo_judgements"
 
 
-# Writing, by the run alone --------------------------------------------------------------------------------------------
+# Writing, by whoever holds the run's lock -----------------------------------------------------------------------------
 
 
 def write_batch(journal: JournalWriter, batch: BatchRecord) -> None:
@@ -89,7 +89,7 @@ def write_tokens(journal: JournalWriter, step: int, tables: Iterable[tuple[int, 
 
 
 def write_pieces(journal: JournalWriter, pieces: Mapping[int, str]) -> None:
-    """Writes the texts of tokens, by id; those that are known already stay."""
+    """Writes the texts of tokens, by id; texts that are stored already are kept."""
     journal.rows(_PIECE, [(number, storable(text)) for number, text in pieces.items()])
 
 
@@ -108,7 +108,7 @@ def pack_tokens(ids: bytes, counts: bytes, columns: Sequence[bytes]) -> bytes:
 
     Args:
         ids: Token ids, little-endian 32-bit integers.
-        counts: One byte per token, 1 if it counts.
+        counts: One byte per token, 1 if it is part of the loss.
         columns: For each of `TOKEN_COLUMNS`, little-endian 32-bit floats.
     """
     return b"".join([ids, counts, *columns])

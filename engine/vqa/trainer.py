@@ -53,7 +53,7 @@ class VqaTrainer(RunTrainer):
         context: The run: journal, controls, folder.
         answer_samples: Rows of the validation split whose answers are journalled at each evaluation.
         problem_reporter: Collects images that cannot be decoded.
-        words: The words of the training questions, kept with every checkpoint; None: they are not.
+        words: The words of the training questions, kept with every checkpoint; None to keep none.
         **kwargs: Passed on to Trainer.
     """
 
@@ -136,7 +136,7 @@ class VqaTrainer(RunTrainer):
         return (loss, outputs) if return_outputs else loss
 
     def save_more(self, folder: Path) -> None:
-        """Adds what calibrates and doubts the model's answers, and the losses of an unfinished epoch.
+        """Adds the files for calibrating and doubting answers, and the losses of an unfinished epoch.
 
         Of several processes, the losses are those of the first.
         """
@@ -200,7 +200,10 @@ class VqaTrainer(RunTrainer):
         return self._padded((ids, decoded.confidences.float(), losses.sum(dim=1), counts), rows.to(labels.device))
 
     def _padded(self, results: tuple[Tensor, ...], rows: Tensor) -> tuple[None, tuple[Tensor, ...], Tensor]:
-        """Pads a batch that lacks unreadable images: all processes of a run must return the same number of rows."""
+        """Pads a batch that is short because images could not be read.
+
+        All processes of a run must return the same number of rows.
+        """
         if self.context.processes.several:
             missing = self.args.per_device_eval_batch_size - len(rows)
             results = tuple(F.pad(part, (*[0] * (2 * part.dim() - 1), missing)) for part in results)
@@ -266,12 +269,12 @@ class VqaTrainer(RunTrainer):
         return {"loss": float(losses.sum() / counts.sum()), "accuracy": sum(scores) / len(scores)}
 
     def _calibrate(self, rows: list[int], probabilities: list[float], scores: list[float]) -> None:
-        """Fits the confidence of the step's model on its answers, on the questions that the end of training takes."""
+        """Fits the confidence of the step's model on its answers, on the questions that the fit at the end takes."""
         step, wanted = self.state.global_step, set(spread(len(self.validation), MAX_QUESTIONS))
         chosen = [index for index, row in enumerate(rows) if row in wanted]
         fitted = fit_calibration([probabilities[index] for index in chosen], [scores[index] for index in chosen])
         self._calibration = step, fitted
-        # An evaluation that a stop prevented is made after the resume: its checkpoint is there already.
+        # After a resume, an evaluation that the stop had prevented is made late: its checkpoint exists already.
         folder = self.context.folder.checkpoints / f"checkpoint-{step}"
         if self.context.processes.is_first and checkpoint.is_complete(folder):
             try:
@@ -280,7 +283,7 @@ class VqaTrainer(RunTrainer):
                 _log.exception("the calibration of %s could not be written", folder.name)
 
     def _save_notes(self, folder: Path) -> None:
-        """Writes the words, and the calibration if it is that of this step's model, into a checkpoint."""
+        """Writes the words, and the calibration if it was fitted at this step, into a checkpoint."""
         step, fitted = self._calibration
         if fitted is not None and step == self.state.global_step:
             write_calibration(folder, fitted)

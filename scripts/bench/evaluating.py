@@ -1,4 +1,4 @@
-"""The time of `looptop eval` on the benchmark's 9,673 questions, and how many wrong labels an evaluation lists."""
+"""The time of `looptop eval` on the benchmark's 9,673 questions, and how many wrong labels can be found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from looptop.engine.vqa.evaluation.difficult import probably_mislabelled
 
 REPEATS = 5
 REPLACED = 200
-"""Right answers that are replaced by wrong ones."""
+"""How many right answers are replaced by wrong ones."""
 
 COMMAND = [sys.executable, "-m", "looptop.engine", "eval", "bundled", "--json"]
 
@@ -37,7 +37,7 @@ def _child_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def listed_of_replaced() -> tuple[int, int]:
+def listed_and_truly_replaced() -> tuple[int, int]:
     """How many questions the bundled model lists as likely mislabelled, and how many of them have a replaced answer."""
     chosen = choose_data("bundled", None, (), None)
     rows, draw = list(chosen.rows), random.Random(1)
@@ -56,7 +56,7 @@ def listed_of_replaced() -> tuple[int, int]:
 
 
 def _kind(row: object) -> str:
-    """Questions of one kind have the same possible answers."""
+    """The kind of a question; questions of one kind have the same possible answers."""
     question_type: str = getattr(row, "question_type", "")
     return question_type if question_type.startswith("what") else "yes/no"
 
@@ -73,7 +73,7 @@ def main() -> None:
             f"evaluating: with features kept {statistics.median(walls):.1f} s, from {walls[0]:.1f} to {walls[-1]:.1f}"
             f" ({statistics.median(cpu for _, cpu in times):.1f} s of CPU time; goal: at most 10 s)"
         )
-        listed, replaced = listed_of_replaced()
+        listed, replaced = listed_and_truly_replaced()
         print(f"evaluating: {REPLACED} right answers replaced: {listed} questions listed, {replaced} of them replaced")
 
 

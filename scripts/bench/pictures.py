@@ -42,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         views(folder, {"bundled": "the bundled model", str(large_model(folder)): "a ViT of 12 layers"})
-        drawing(folder)
+        huge_image(folder)
 
 
 def seconds_of(call: Callable[[], object]) -> float:
@@ -86,8 +86,8 @@ def large_model(folder: Path) -> Path:
     return save(model, VqaProcessor.from_parts(*parts), folder / "model")
 
 
-def drawing(folder: Path) -> None:
-    """A huge image: opening it, moving over it, and what it costs to send."""
+def huge_image(folder: Path) -> None:
+    """The times to open a huge image, to draw a part of it, and to encode it, and its size when it is sent."""
     photo = Image.merge("RGB", [Image.radial_gradient("L").resize((SIDE, SIDE)).rotate(90 * turn) for turn in range(3)])
     photo = Image.blend(photo, Image.effect_noise((SIDE, SIDE), 40).convert("RGB"), 0.3)
     paths = folder / "huge.jpg", folder / "huge.png"
@@ -109,7 +109,7 @@ def drawing(folder: Path) -> None:
 
 
 def path_over(whole: Pyramid) -> list[Viewport]:
-    """Viewports as keys make them: in, to the right, out."""
+    """Viewports as keys make them: zooming in, then out; each third key moves to the right and down."""
     room, viewport, viewports = (float(COLUMNS), 2.0 * ROWS), Viewport(), list[Viewport]()
     for move in range(MOVES):
         if move % 3 == 1:

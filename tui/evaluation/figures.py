@@ -20,10 +20,10 @@ MAX_SCALE_WIDTH = 60
 """The most cells of the scale on which intervals are drawn."""
 
 MAX_GROUPS = 200
-"""The most groups of one kind: a large data set has thousands of answers."""
+"""The most groups shown of one kind: a large data set has thousands of answers."""
 
 NAME_WIDTH, OTHER_WIDTHS = 20, 59
-"""Cells of the first column, and of all columns but the scale with the spaces between them."""
+"""Cells of the first column, and of the others but the scale, with all spaces between columns."""
 
 
 class GroupKey(NamedTuple):
@@ -46,7 +46,7 @@ class Figure(NamedTuple):
 
     @property
     def is_title(self) -> bool:
-        """Whether it stands above others."""
+        """Whether it is the title of the lines below it."""
         return not self.meaning
 
 
@@ -71,7 +71,7 @@ class FigureTable(Table):
 
     @property
     def chosen(self) -> GroupKey | None:
-        """The group under the cursor; None if it is on another figure."""
+        """The group under the cursor; None if the line there is no group."""
         return self._figures[self.cursor].key if self._figures else None
 
     def on_resize(self, event: Resize) -> None:
@@ -130,7 +130,7 @@ def main_figures(evaluation: Evaluation, report: Report) -> list[Figure]:
         _estimate(
             "shuffled images",
             evaluation.shuffled,
-            "The model's own accuracy when it sees another question's image: what it gains by knowing the questions.",
+            "The model's own accuracy when it sees another question's image: what it reaches by the question alone.",
             "warn",
         ),
         Figure(

@@ -13,7 +13,7 @@ from looptop.tui.plots.view import View
 LEGEND_MIN_HEIGHT = 6
 """Minimum height of a narrow chart, in lines, for a legend line: the curves' names."""
 MARKERS_MIN_WIDTH = 50
-"""Minimum width of a chart, in cells, for the curves' names and markers in the title."""
+"""Minimum width of a chart, in cells, for markers in the title; below it, several names have a line of their own."""
 MIN_FIGURES_WIDTH = 18
 """Cells kept for the figures; the note on smoothing is shortened if it would leave fewer."""
 
@@ -30,7 +30,7 @@ def title_line(
     """The chart's name, and each curve's figure in the curve's colour.
 
     Args:
-        title: The chart's name; text from outside.
+        title: The chart's name; may contain control characters.
         chart: The chart.
         view: How it is drawn.
         width: The width of the line, in cells.
@@ -54,7 +54,7 @@ def title_line(
         if len(note) <= room:
             out.append(TextSpan(note, LEVEL))
             room -= len(note)
-    for entry, word in zip(chart.entries, _words(chart.entries, room, width, named, colourless), strict=True):
+    for entry, word in zip(chart.entries, _curve_texts(chart.entries, room, width, named, colourless), strict=True):
         if cell_len(word) > room:
             break
         out.append(TextSpan(word, entry.role))
@@ -66,8 +66,8 @@ def title_line(
     return [*out, TextSpan(" " * (room + 1), 0)]
 
 
-def _words(entries: tuple[Entry, ...], room: int, width: int, named: bool, colourless: bool) -> list[str]:
-    """The text of each curve: either all have their names, or none has."""
+def _curve_texts(entries: tuple[Entry, ...], room: int, width: int, named: bool, colourless: bool) -> list[str]:
+    """The text of each curve: the longest form that has room, with marker and name, with name, or the figure alone."""
     bare = [f" {entry.figure}" for entry in entries]
     if not named:
         return bare
@@ -75,9 +75,9 @@ def _words(entries: tuple[Entry, ...], room: int, width: int, named: bool, colou
         f" {entry.label} {entry.figure}" if entry.label and not entry.dots else word
         for entry, word in zip(entries, bare, strict=True)
     ]
-    ways = [plain, bare]
+    candidates = [plain, bare]
     if width >= MARKERS_MIN_WIDTH and any(entry.label for entry in entries):
-        ways.insert(
+        candidates.insert(
             0,
             [
                 f"  {_marker(entry, colourless)} {entry.label} {entry.figure}"
@@ -86,7 +86,7 @@ def _words(entries: tuple[Entry, ...], room: int, width: int, named: bool, colou
                 for entry in entries
             ],
         )
-    return next((words for words in ways if sum(map(cell_len, words)) <= room), bare)
+    return next((words for words in candidates if sum(map(cell_len, words)) <= room), bare)
 
 
 def _marker(entry: Entry, colourless: bool) -> str:
@@ -95,7 +95,7 @@ def _marker(entry: Entry, colourless: bool) -> str:
 
 
 def legend_line(chart: ChartData, left: int, width: int, *, colourless: bool) -> list[TextSpan]:
-    """The curves' names, each in its colour; with markers where these tell them apart."""
+    """The curves' names, each in its colour; with markers where colours alone do not tell them apart."""
     markers = [f"{_marker(entry, colourless)} " if entry.dots or colourless else "" for entry in chart.entries]
     words = [f" {marker}{entry.label}" for marker, entry in zip(markers, chart.entries, strict=True) if entry.label]
     roles = [entry.role for entry in chart.entries if entry.label]

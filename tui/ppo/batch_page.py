@@ -19,7 +19,7 @@ from looptop.engine.text import counted
 from looptop.tui.actions import bindings
 from looptop.tui.plots.histogram import BarRange, Histogram
 from looptop.tui.ppo.columns import SampleRow, sample_cells, sample_columns, sample_rows, sorted_rows
-from looptop.tui.ppo.sample_text import sample_in_short
+from looptop.tui.ppo.sample_text import sample_below_table
 from looptop.tui.ppo.snapshot import Reward
 from looptop.tui.ppo.text import ALL_STAGES_WIDTH, marks_in_full, marks_on_a_line
 from looptop.tui.text import safe
@@ -191,7 +191,7 @@ class BatchPage(Vertical):
         sample = self.sample
         preview.border_title = "Sample" if sample is None else f"Sample {sample.record.row}"
         preview.update(
-            Content("") if sample is None else sample_in_short(sample, preview.content_size.width), layout=False
+            Content("") if sample is None else sample_below_table(sample, preview.content_size.width), layout=False
         )
 
     @on(Table.Moved, "#samples-table")

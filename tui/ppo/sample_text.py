@@ -14,7 +14,14 @@ from looptop.tui.text import safe, short_number
 
 
 def score_bars(sample: SampleRow, rewards: Sequence[Reward], penalty: float, width: int) -> Content:
-    """Each score with its weight and its share of the reward as a bar, and the sum."""
+    """Each score with its weight, what it adds to the reward as a bar, and the sum.
+
+    Args:
+        sample: The sample.
+        rewards: The parts of the reward.
+        penalty: What a response that was cut loses.
+        width: Cells of a line.
+    """
     record = sample.record
     if record.reward is None:
         return Content.styled("not scored yet", "$text-muted")
@@ -41,14 +48,14 @@ def score_bars(sample: SampleRow, rewards: Sequence[Reward], penalty: float, wid
             Content.assemble(
                 safe(f"{name[:name_room]:<{name_room}} "),
                 (f"{score:>7} {weight:<7}", "$text-muted"),
-                _both_ways(part, most, below, half),
+                _signed_bar(part, most, below, half),
                 f" {part:+7.2f}",
             )
         )
     total = Content.assemble(
         (f"{'= reward':<{name_room}} ", "bold"),
         " " * 15,
-        _both_ways(record.reward, most, below, half),
+        _signed_bar(record.reward, most, below, half),
         (f" {record.reward:+7.2f}", "bold"),
     )
     lines.append(total)
@@ -61,7 +68,7 @@ def score_bars(sample: SampleRow, rewards: Sequence[Reward], penalty: float, wid
     return Content("\n").join(lines)
 
 
-def _both_ways(value: float, most: float, below: int, above: int) -> Content:
+def _signed_bar(value: float, most: float, below: int, above: int) -> Content:
     """A bar to the left of the zero line for a negative value, to the right for a positive one."""
     if not math.isfinite(value):
         return Content(" " * below + "│" + " " * above)
@@ -75,8 +82,8 @@ def _both_ways(value: float, most: float, below: int, above: int) -> Content:
     return Content.assemble(" " * below, "│", (line, "$primary"), " " * (above - len(line)))
 
 
-def sample_in_short(sample: SampleRow, width: int) -> Content:
-    """A sample's texts, below the table."""
+def sample_below_table(sample: SampleRow, width: int) -> Content:
+    """A sample's texts and its other figures, below the table of samples."""
     record = sample.record
     return Content("\n").join(
         [
@@ -88,7 +95,7 @@ def sample_in_short(sample: SampleRow, width: int) -> Content:
 
 
 def sample_facts(sample: SampleRow, width: int) -> Content:
-    """The other figures of a sample with their names, in a line or two."""
+    """The figures of a sample that are no scores, with their names, in as many lines as they need."""
     record = sample.record
     figures = [
         ("KL", short_number(record.kl)),
@@ -130,7 +137,7 @@ def sample_as_text(run: str, step: int, sample: SampleRow, reference: str | None
 
 
 def tokens_as_text(table: TokenTable) -> str:
-    """A table of tokens for the clipboard: one line for each token, tabs between columns, all digits."""
+    """A table of tokens for the clipboard: one line for each token, tabs between columns, six digits that count."""
     figures = token_figures(table)
     titles = [column.key for column in TOKEN_COLUMNS_SHOWN]
     lines = ["\t".join(titles)]

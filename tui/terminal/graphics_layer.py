@@ -1,8 +1,8 @@
 """Draws images over the half blocks of widgets, straight to the terminal, after each frame.
 
 Textual cuts lines into cells, so an image cannot be part of them. A widget draws half blocks always; this layer draws
-the image over them while the widget is wholly visible, and removes it as soon as a dialog, a notice or another screen
-lies over the widget, or it moves. So nothing is left behind, and no text is covered.
+the image over them while all of the image's cells are visible, and removes it as soon as a dialog, a notice or another
+screen lies over the widget, or it moves. So nothing is left behind, and no text is covered.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from looptop.tui.terminal.graphics_encoding import Graphic
 
 MAX_BACKLOG = 65_536
-"""Characters that may wait for the terminal when a picture is written. Behind more, it waits: a newer one may replace
-it.
-"""
+"""While more characters than this wait for the terminal, no image is written; a newer one may replace it meanwhile."""
 
 RETRY_SECONDS = 0.1
 
@@ -55,7 +53,7 @@ class GraphicsLayer:
         """How the terminal draws images; None if it has not said that it can."""
 
     def use(self, graphics: Graphics) -> None:
-        """The terminal has said that it draws images. Whoever wants no colours gets none."""
+        """The terminal has said that it draws images. Without colours none is drawn."""
         if self._app.no_color:
             return
         self.graphics = graphics
@@ -95,9 +93,7 @@ class GraphicsLayer:
             del self._images[widget]
 
     def outdate(self, widget: Widget) -> None:
-        """The widget's image shows something else than the widget by now, and a newer one will come. An image that lies
-        over the text stays until then; one that text is written over is not drawn again.
-        """
+        """Forgets an image that its widget's new text will overwrite; one that lies over text stays until a newer one comes."""
         placed = self._images.get(widget)
         if placed is not None and not placed.graphic.remove:
             del self._images[widget]
@@ -151,12 +147,12 @@ class GraphicsLayer:
             widget.set_timer(RETRY_SECONDS, partial(self._retry, widget, placed))
             return
         before, placed.drawn = placed.drawn, (placed.graphic, region)
-        moved = f"\x1b7\x1b[{region.y + 1};{region.x + 1}H"
+        move_cursor = f"\x1b7\x1b[{region.y + 1};{region.x + 1}H"
         remove = before[0].remove if before is not None else ""
         if before is not None and before[0] is placed.graphic:
             self.write(remove)  # It has the same name as the one that is drawn, at another position.
             remove = ""
-        self.write(f"{moved}{placed.graphic.draw}\x1b8{remove}")
+        self.write(f"{move_cursor}{placed.graphic.draw}\x1b8{remove}")
 
     def _retry(self, widget: Widget, placed: _PlacedImage) -> None:
         if self._images.get(widget) is placed and widget.is_attached and self._app.screen_stack:

@@ -1,4 +1,4 @@
-"""A list of entries of any length, each shown whole: it can be scrolled, searched and filtered by level."""
+"""A list of log entries, each shown whole: it can be scrolled, searched and filtered by level."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class EntryList(StyleCache, ScrollView, can_focus=True):
     }
 
     class Changed(Message):
-        """The entries, the level or the matches have changed."""
+        """The entries, the level, the matches, or whether the end is followed, have changed."""
 
     def __init__(self, empty: str, *, id: str) -> None:  # noqa: A002 (Textual's name)
         super().__init__(id=id)
@@ -43,7 +43,7 @@ class EntryList(StyleCache, ScrollView, can_focus=True):
         self.words = ""
         """What is searched for."""
         self.matches: list[int] = []
-        """The entries that hold the words."""
+        """The entries that contain the words, as they were typed."""
         self.match = -1
         """The index in `matches` of the one that was gone to; -1 if none was."""
         self._empty = empty
@@ -63,7 +63,9 @@ class EntryList(StyleCache, ScrollView, can_focus=True):
         return self._level
 
     def show(self, entries: Sequence[Entry]) -> None:
-        """Replaces the entries; those that are there already stay the first ones."""
+        """Takes the whole new list: the old entries, of which only the last may have changed, and more; or a list that
+        begins with another entry.
+        """
         self.entries = entries
         self._renew()
 
@@ -80,12 +82,12 @@ class EntryList(StyleCache, ScrollView, can_focus=True):
         self._renew()
 
     def search(self, words: str) -> None:
-        """Searches for words, and goes to the last entry that holds them."""
+        """Searches for words, and goes to the last entry that contains them."""
         self.words, self.match = words, -1
         self._renew(to_match=True)
 
     def turn(self, by: int) -> None:
-        """Goes to the next or an earlier entry that holds the words."""
+        """Goes to the next or an earlier entry that contains the words."""
         if self.matches:
             self.match = (self.match + by) % len(self.matches)
             self._reveal_match()
@@ -109,11 +111,11 @@ class EntryList(StyleCache, ScrollView, can_focus=True):
         try:
             while self._stale:
                 self._stale = False
-                await self._read()
+                await self._wrap_and_search()
         finally:
             self._working = False
 
-    async def _read(self) -> None:
+    async def _wrap_and_search(self) -> None:
         to_match, self._to_match = self._to_match, False
         entries, width = self.entries, self._width
         level, words = LEVELS[self._level], self.words
@@ -162,7 +164,7 @@ class EntryList(StyleCache, ScrollView, can_focus=True):
         width, row = self.size.width, y + self.scroll_offset.y
         base = self.base_style
         if row >= len(self._lines):
-            empty = self._empty if not self._shown else "nothing of this level"
+            empty = self._empty if not self._shown else "nothing at this level or above"
             text = empty if not self._lines and y == 0 else ""
             style = base + self.get_component_rich_style("entry-list--empty", partial=True)
             return Strip([Segment(text, style)]).adjust_cell_length(width, base)
@@ -173,8 +175,8 @@ class EntryList(StyleCache, ScrollView, can_focus=True):
             stamp = entry.stamp if line.first else ""
             style = base + self.get_component_rich_style("entry-list--stamp", partial=True)
             segments.append(Segment(f"{stamp:<{len(entry.stamp)}} ", style))
-        matches = self.match >= 0 and self.matches[self.match] == line.entry
-        style = self.get_component_rich_style("entry-list--match") if matches else base
+        is_match = self.match >= 0 and self.matches[self.match] == line.entry
+        style = self.get_component_rich_style("entry-list--match") if is_match else base
         if entry.level in LEVELS[1:]:
             style += self.get_component_rich_style(f"entry-list--{entry.level}", partial=True)
         segments += self._with_words(line.text, style)

@@ -1,6 +1,6 @@
 """Rules about speed: throughput fallen, data loading the bottleneck.
 
-They judge blocks of steps that last long enough that no other program's short work counts.
+They judge blocks of steps, each so long that a short burst of work by another program does not matter.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from looptop.engine.runs.alerts.records import Alert, AlertCode, Rule, Timing
 BLOCK_STEPS, BLOCK_SECONDS = 20, 20.0
 """A block of steps is complete with this many steps that took this long together."""
 FALLEN = 2 / 3
-"""Throughput has fallen below this share of its best: a second run on the same cores takes half, and what programs
-take that come and go stays above it."""
+"""Throughput has fallen below this share of its best. A second run on the same cores halves it; programs that run
+briefly take less than this."""
 BLOCKS_SLOW = 3
-"""In this many blocks in a row: a minute."""
+"""An alert follows after this many slow blocks in a row, which take a minute at least."""
 WAITING = 0.5
-"""Loading is the bottleneck if a step waits longer for its data than it computes ..."""
+"""Loading is the bottleneck if the steps of a block wait longer for their data than they compute ..."""
 BLOCKS_WAITING = 2
 """... in this many blocks in a row."""
 
@@ -32,7 +32,7 @@ class _Pace(NamedTuple):
     waiting: float
     """The share of the time that the steps waited for their data."""
     cores: float
-    """How many cores the run had while it computed, on average; 0 if that is not known."""
+    """CPU time divided by the time in which it computed: how many cores it used; 0 if that is not known."""
 
 
 class _Paces:
@@ -41,7 +41,7 @@ class _Paces:
         self._seconds = 0.0
 
     def add(self, timing: Timing) -> _Pace | None:
-        """Adds a step, unless its work is unknown. Returns the block that it completes, if it completes one."""
+        """Adds a step, unless its work or time is unknown. Returns the block that it completes, if it completes one."""
         if timing.seconds <= 0 or not timing.work > 0:
             return None
         self._steps.append(timing)
@@ -64,9 +64,9 @@ class Throughput(Rule):
         self._paces = _Paces()
         self._before: float | None = None
         self._best = 0.0
-        """The best throughput of two blocks in a row."""
+        """The best throughput that two blocks in a row both reached."""
         self._best_cores = 0.0
-        """The cores that the run had then."""
+        """The cores that the run used then."""
         self._slow = 0
 
     def on_timing(self, timing: Timing) -> Iterable[Alert]:

@@ -1,4 +1,4 @@
-"""Raises doubts about answers: words and images that the model's training never saw."""
+"""Raises doubts about answers: words that no training question had, and images unlike those of training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AnswerChecks:
         calibration: How its confidence is calibrated; None: it is not.
         words: The words of its training questions; None: words are not checked.
         images: Features of its training images; None: images are not checked.
-        missing: Says of files that could not be read.
+        missing: A doubt for each file that could not be read.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class AnswerChecks:
         """Reads what is kept with a model; files that are damaged become doubts about each answer."""
         missing: list[ChecksMissing] = []
 
-        def read(file: Callable[[Path], Kept]) -> Kept | None:
+        def read(reader: Callable[[Path], Kept]) -> Kept | None:
             try:
-                return file(folder)
+                return reader(folder)
             except LooptopError as error:
                 missing.append(ChecksMissing(str(error)))
                 return None
@@ -80,7 +80,7 @@ class AnswerChecks:
         return doubts
 
     def unchecked(self, image_states: Tensor) -> list[Check]:
-        """The checks that this model has nothing for.
+        """The checks that cannot be made for this model.
 
         Args:
             image_states: As for `doubts`.

@@ -52,7 +52,7 @@ class InheritedEdits(Struct, frozen=True, kw_only=True):
 
 
 def edits_to_inherit(parent: RunFolder) -> InheritedEdits | None:
-    """The edits of a run, for one that is made like it; None if it has none.
+    """The edits in force of a run, for one that is started with `--like`; None if it has none.
 
     Raises:
         LooptopError: The run's journal is damaged.
@@ -71,7 +71,7 @@ def edits_to_inherit(parent: RunFolder) -> InheritedEdits | None:
 
 
 def count_inheritable(parent: RunFolder) -> int:
-    """The number of edits of a run that a run made like it takes over.
+    """The number of edits in force of a run, which one that is started with `--like` tries to take over.
 
     Raises:
         LooptopError: The run's journal is damaged.
@@ -113,7 +113,7 @@ def read_inherited(folder: RunFolder) -> InheritedEdits | None:
 
 
 def edits_for_rows(inherited: InheritedEdits, questions: Sequence[TrainingQuestion]) -> list[Edit]:
-    """The edits, by the rows of the new run's training split.
+    """The edits, each with its row in the new run's training split.
 
     Each edit goes to the row with the same image, question and question id. If no row has that id, it goes to every row
     with the same image and question. Edits of questions that the data no longer has are left out.

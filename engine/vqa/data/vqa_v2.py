@@ -27,16 +27,16 @@ def rows(
     problems: Problems,
     progress: Progress | None = None,
 ) -> Iterator[Row]:
-    """The questions that have an image and an answer, in the order of the questions file.
+    """The questions that have an image and an agreed answer, within the limits, in the order of the questions file.
 
     Args:
         annotations_file: The official annotations JSON.
         questions_file: The official questions JSON.
         images_folder: The folder of the images, as for `ImageFolder`.
         limits: How much is taken.
-        min_agreement: Of the ten answers, how many must be the most common one.
-        problems: Collects what is left out.
-        progress: Called as in `rows.reported`.
+        min_agreement: At least this many of the ten answers must equal the most common one.
+        problems: Collects what is wrong with questions that are left out; limits and agreement are nothing wrong.
+        progress: Called as in `engine.vqa.data.rows.reported`.
 
     Raises:
         LooptopError: A file or the folder cannot be read.
@@ -69,7 +69,7 @@ def rows(
 class ImageFolder:
     """Finds an image by its id: `COCO_train2014_000000000009.jpg`, `9.jpg`, or the id itself as a name.
 
-    The folder may be COCO's own, with `train2014` below it. It is listed once.
+    The folder may be COCO's own, with `train2014` below it. Its file names are read once.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -91,7 +91,10 @@ class ImageFolder:
 
 
 def image_folders(path: Path) -> list[Path]:
-    """The folder itself if it has images; else those below it that have some, as `train2014` in COCO's own folder."""
+    """The folder itself if it has images; else those below it that have some, as `train2014` in COCO's own folder.
+
+    If none has, the folder itself.
+    """
     if _image_names(path):
         return [path]
     below = _folders_in(path)
