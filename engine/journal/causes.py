@@ -65,8 +65,8 @@ class Stop(Struct, frozen=True, tag="stop"):
     reason: StopReason
     step: int = 0
     """The last complete step; 0 if there is none."""
-    checkpoint: bool = False
-    """Whether there is a checkpoint of that step."""
+    checkpoint: bool | None = False
+    """Whether there is a checkpoint of that step; None if the training is somebody's own, which keeps its own ones."""
     detail: str = ""
     """Details of the reason, for people."""
 
@@ -97,6 +97,8 @@ def cause_text(cause: Cause) -> str:
             # The alert last: it is a sentence or two.
             return f"{cause_text(msgspec.structs.replace(cause, detail=''))}: {cause.detail}"
         why = cause.detail or _STOPS[cause.reason]
+        if cause.checkpoint is None:
+            return why
         if cause.reason is StopReason.IMMEDIATE:
             return f"{why}, without a checkpoint"
         if not cause.step:

@@ -52,15 +52,7 @@ _CROWDED_QUEUE = 2_000
 # Seconds that a step then waits for the thread, at most: a disk that stalls without an error must not block training.
 _LONGEST_HOLD = 0.05
 # Errors of an entry, not of the file: trying again would never help.
-_ENTRY_ERRORS = (
-    sqlite3.IntegrityError,
-    sqlite3.InterfaceError,
-    sqlite3.ProgrammingError,
-    sqlite3.DataError,
-    ValueError,
-    TypeError,
-    OverflowError,
-)
+_ENTRY_ERRORS = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.DataError)
 # The same as codes of SQLite: a missing table or column, a value that is too large.
 _ENTRY_CODES = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE)
 _DISK_CODES = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
@@ -135,15 +127,13 @@ class JournalWriter:
         """
         if self._closing:
             return
-        numbers = dict(values)
+        numbers: dict[str, float] = {}
         for name, value in values.items():
-            if type(value) is not float:
-                try:
-                    numbers[name] = float(value)
-                except (TypeError, ValueError, OverflowError):
-                    del numbers[name]
-                    text = f"metric {name} is not a number and was left out: {value!r:.80}"
-                    self.event("journal", text, step, "warning")
+            try:
+                numbers[str(name)] = float(value)
+            except (TypeError, ValueError, OverflowError):
+                text = f"metric {name} is not a number and was left out: {value!r:.80}"
+                self.event("journal", text, step, "warning")
         self._queue.append(Metrics(step, numbers, _now() if time is None else time))
         for listener in self.listeners:
             listener.on_metrics(step, numbers)
@@ -382,7 +372,9 @@ def _code(error: Exception) -> int:
 
 def _is_entry_error(error: Exception) -> bool:
     """Whether the entry itself is wrong, so that the next attempt would fail, too."""
-    return isinstance(error, _ENTRY_ERRORS) or _code(error) in _ENTRY_CODES
+    if isinstance(error, sqlite3.Error):
+        return isinstance(error, _ENTRY_ERRORS) or _code(error) in _ENTRY_CODES
+    return not isinstance(error, OSError | MemoryError)
 
 
 def _now() -> float:

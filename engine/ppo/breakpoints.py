@@ -17,6 +17,7 @@ from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.control import Control, send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.runs.gate import Gate
+from looptop.engine.text import visible
 
 _ADD_BREAKPOINT = "INSERT OR REPLACE INTO breakpoints VALUES (?, ?)"
 _REMOVE_BREAKPOINT = "DELETE FROM breakpoints WHERE condition = ?"
@@ -54,9 +55,11 @@ class Breakpoints:
     def remove(self, control: Control) -> Reply:
         """Removes a breakpoint."""
         text = " ".join(control.condition.split())
-        if self._conditions.pop(text, None) is None:
-            known = "; ".join(self._conditions) or "none"
-            return refused("no_such_breakpoint", f"there is no breakpoint '{text}'; there are: {known}")
+        try:
+            _check_is_set(text, self._conditions)
+        except LooptopError as error:
+            return refused("no_such_breakpoint", str(error))
+        del self._conditions[text]
         self._writer.rows(_REMOVE_BREAKPOINT, [(text,)])
         return accepted("breakpoint_removed", f"the breakpoint {text} is gone")
 
@@ -90,11 +93,17 @@ def set_breakpoint(folder: RunFolder, text: str, by: str, *, remove: bool = Fals
             already been written.
 
     Raises:
-        LooptopError: The condition cannot be parsed, or the journal cannot be written.
+        LooptopError: The condition cannot be parsed, names a figure that the run does not have, or is not set if it
+            is to be removed; or the journal cannot be written.
     """
-    condition: Condition = parse(text)
+    condition = parse(text)
     if folder.is_live():
         return send(folder, "unbreak" if remove else "break", by, condition=condition.text)
+    journal = PpoJournal(folder.db)
+    if remove:
+        _check_is_set(condition.text, journal.breakpoints())
+    elif names := journal.names():  # A run that has made no batch yet has no names to compare with.
+        parse(text, [name.rpartition("/")[2] for name in names if name.startswith(("scores/", "quality/"))])
     with RunLock(folder.lock, folder.id).acquire(heartbeat=False) as lock:
         writer = JournalWriter(folder.db)
         sql, row = (
@@ -104,6 +113,11 @@ def set_breakpoint(folder: RunFolder, text: str, by: str, *, remove: bool = Fals
         if not writer.close():
             raise LooptopError(f"the journal of {folder.id} could not be written; is the disk full?")
     return None
+
+
+def _check_is_set(text: str, conditions: Collection[str]) -> None:
+    if text not in conditions:
+        raise LooptopError(f"there is no breakpoint '{visible(text)}'; there are: {'; '.join(conditions) or 'none'}")
 
 
 def when_it_holds(condition: Condition, before: Sequence[str]) -> str:

@@ -12,10 +12,12 @@ import shutil
 from collections.abc import Mapping
 from typing import Any, get_args
 
+import msgspec
+
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
 from looptop.engine.files.private import touch_private
-from looptop.engine.journal.causes import StopReason
+from looptop.engine.journal.causes import Stop, StopReason, cause_text
 from looptop.engine.journal.records import RunState
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.about import LONGEST_TITLE, write_about
@@ -87,14 +89,14 @@ class ExternalRun:
         Args:
             error: The exception that ended the training. The run then counts as failed, or as stopped for Ctrl-C.
         """
-        if error is not None:
-            state = RunState.STOPPED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
-            self._end(state, visible(f"{type(error).__name__}: {error}")[:LONGEST_REASON])
+        stop = msgspec.structs.replace(self.gate.why_stopped(), checkpoint=None)
+        if isinstance(error, KeyboardInterrupt):
+            detail = "stopped by the keyboard"
+            self._end(RunState.STOPPED, msgspec.structs.replace(stop, reason=StopReason.IMMEDIATE, detail=detail))
+        elif error is not None:
+            self._end(RunState.FAILED, visible(f"{type(error).__name__}: {error}")[:LONGEST_REASON])
         elif self.gate.stop_requested.is_set():
-            by_alert = self.gate.stop_reason is StopReason.ALERT
-            self._end(
-                RunState.STOPPED, f"stopped by an alert: {self.gate.stop_detail}" if by_alert else "stopped on request"
-            )
+            self._end(RunState.STOPPED, stop)
         else:
             self._end(RunState.FINISHED, "")
 
@@ -102,11 +104,12 @@ class ExternalRun:
         """Ends the run as failed, because it is unknown how its training ended."""
         self._end(RunState.FAILED, "it is unknown how the training ended")
 
-    def _end(self, state: RunState, reason: str) -> None:
+    def _end(self, state: RunState, why: str | Stop) -> None:
+        reason = why if isinstance(why, str) else cause_text(why)
         with contextlib.ExitStack() as ends:
             ends.callback(self._notifier.close)
             ends.callback(self._notifier.notify, str(state), reason)
             ends.callback(self._lock.release)
             ends.callback(self.journal.close)
             ends.callback(self.gate.end)
-            self.journal.state(state, reason)
+            self.journal.state(state, why)

@@ -93,7 +93,7 @@ class GraphicsLayer:
             del self._images[widget]
 
     def outdate(self, widget: Widget) -> None:
-        """Forgets an image that its widget's new text will overwrite; one that lies over text stays until a newer one comes."""
+        """Forgets an image that new text overwrites; one that lies over text stays until a newer one comes."""
         placed = self._images.get(widget)
         if placed is not None and not placed.graphic.remove:
             del self._images[widget]

@@ -11,6 +11,7 @@ import torch
 import looptop.engine as looptop
 from looptop.engine.cli.main import main
 from looptop.engine.errors import LooptopError
+from looptop.engine.journal.causes import Stop, StopReason
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import RunState
 from looptop.engine.runs.control import send
@@ -73,6 +74,9 @@ def test_a_loop_is_paused_saved_and_stopped() -> None:
     assert not thread.is_alive()
     assert saved == [held_at, held_at + 1, -(held_at + 1)], "a stop saves the last step, then the loop ends"
     assert (folder.state(), folder.is_live()) == (RunState.STOPPED, False)
+    # The loop keeps its checkpoints itself: whether there is one is not said.
+    assert folder.summary().reason == "stopped on request"
+    assert Journal(folder.db).cause() == Stop(StopReason.REQUEST, held_at + 1, None)
     written = [event.step for event in Journal(folder.db).events() if event.kind == "checkpoint"]
     assert written == [held_at, held_at + 1]
 
@@ -87,15 +91,23 @@ def test_a_loop_without_a_save_function_says_that_nothing_is_saved() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "state"), [(ValueError("a bad batch"), RunState.FAILED), (KeyboardInterrupt(), RunState.STOPPED)]
+    ("error", "state", "reason", "cause"),
+    [
+        (ValueError("a bad batch"), RunState.FAILED, "ValueError: a bad batch", None),
+        (KeyboardInterrupt(), RunState.STOPPED, "stopped by the keyboard", StopReason.IMMEDIATE),
+    ],
 )
-def test_a_loop_that_raises_has_failed(error: BaseException, state: RunState) -> None:
+def test_a_loop_that_raises_has_failed(
+    error: BaseException, state: RunState, reason: str, cause: StopReason | None
+) -> None:
     with pytest.raises(type(error)), looptop.log() as run:
         run.end_step(1, {"loss": 1.0})
         raise error
     (folder,) = RunFolder.all()
     assert (folder.state(), folder.is_live()) == (state, False)
-    assert folder.summary().reason.startswith(type(error).__name__)
+    assert folder.summary().reason == reason
+    stop = Journal(folder.db).cause()
+    assert (None if stop is None else stop.reason) is cause
     assert Journal(folder.db).last("loss") is not None
 
 
@@ -108,7 +120,9 @@ def test_a_loop_can_be_stopped_by_an_alert() -> None:
                 break
     assert made == 3
     state, reason = Journal(run.folder.db).state()
-    assert state is RunState.STOPPED and reason.startswith("stopped by an alert")
+    assert state is RunState.STOPPED and reason.startswith("stopped by an alert: loss is nan at step 3")
+    stop = Journal(run.folder.db).cause()
+    assert stop is not None and stop.reason is StopReason.ALERT
     wrong = looptop.log(on_alert="shout")  # type: ignore[arg-type]
     with pytest.raises(LooptopError, match="on_alert is 'shout'; it must be continue, notify, pause or stop"), wrong:
         pass
@@ -121,3 +135,13 @@ def test_a_metric_that_becomes_nan_is_alerted_once() -> None:
     alerts = [event.text for event in Journal(run.folder.db).events() if event.kind == "alert"]
     assert sorted(text.partition(".")[0] for text in alerts) == ["grad_norm is nan at step 1", "loss is inf at step 1"]
     assert "note" not in Journal(run.folder.db).names()
+
+
+def test_a_name_that_is_no_text_becomes_one() -> None:
+    with looptop.log() as run:
+        run.end_step(1, {"loss": 1.0, 7: 2.0, None: 3.0})  # type: ignore[dict-item]
+        run.end_step(2, {"loss": 0.5})
+    journal = Journal(run.folder.db)
+    assert journal.state()[0] is RunState.FINISHED
+    assert set(journal.names()) == {"loss", "7", "None"}
+    assert [point.step for point in journal.values("loss")] == [1, 2]

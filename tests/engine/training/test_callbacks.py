@@ -217,7 +217,7 @@ class Raise(TrainerCallback):
 @pytest.mark.parametrize(
     ("error", "state", "reason"),
     [
-        (KeyboardInterrupt(), RunState.STOPPED, "KeyboardInterrupt"),
+        (KeyboardInterrupt(), RunState.STOPPED, "stopped by the keyboard"),
         (ValueError("the data\x1b[31m ends"), RunState.FAILED, "ValueError: the data"),
         (SystemExit(3), RunState.FAILED, "SystemExit: 3"),
     ],

@@ -189,7 +189,7 @@ SCRIPT = """
     ("error", "state", "reason"),
     [
         ("ValueError('a \\x1b[2J bad batch')", RunState.FAILED, "ValueError: a ␛[2J bad batch"),
-        ("KeyboardInterrupt", RunState.STOPPED, "KeyboardInterrupt: "),
+        ("KeyboardInterrupt", RunState.STOPPED, "stopped by the keyboard"),
     ],
 )
 def test_a_trainer_that_raises_has_failed_with_its_reason(
