@@ -24,7 +24,7 @@ def lines(code: str, *words: str, **options: object) -> list[str]:
     return list(done.stdout.splitlines())
 
 
-def test_torch_is_there_and_looptop_is_not() -> None:
+def test_torch_is_loaded_and_looptop_is_not() -> None:
     code = "import sys; m = vars(sys)['modules']; print('torch' in m, any(name.startswith('looptop') for name in m))"
     assert lines(code) == ["True False"]
 

@@ -112,8 +112,8 @@ def add_about(parser: argparse.ArgumentParser) -> None:
 
 def about_of(arguments: Arguments) -> About | None:
     """The title, note and notify command of the new run; None if none was typed."""
-    typed = {key: getattr(arguments, key) for key in ("title", "note", "notify") if getattr(arguments, key) is not None}
-    return About(**typed) if typed else None
+    typed = (arguments.title, arguments.note, arguments.notify)
+    return None if typed == (None, None, None) else About(*(text or "" for text in typed))
 
 
 def _chosen(arguments: Arguments) -> RunConfig:

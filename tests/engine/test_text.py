@@ -56,7 +56,7 @@ def test_a_list_is_joined_as_in_a_sentence(parts: list[str], text: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "shown"), [("", "(empty)"), (" \n", "(empty)"), ("red", "red"), ("\x1b", "␛")])
-def test_an_empty_answer_is_said_to_be_so(text: str, shown: str) -> None:
+def test_an_empty_answer_is_named_empty(text: str, shown: str) -> None:
     assert visible_answer(text) == shown
 
 

@@ -43,7 +43,7 @@ def test_it_opens_answers_a_question_and_quits_leaving_the_terminal_as_it_was() 
     assert questions == ["what is the color of the triangle?", "what shape is it?"]
 
 
-def test_the_screens_change_and_help_and_the_log_are_there() -> None:
+def test_the_screens_change_and_help_and_the_log_open() -> None:
     with Tty() as tty:
         tty.until(FULL)
         tty.send("2")

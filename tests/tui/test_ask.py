@@ -347,7 +347,7 @@ async def test_an_answer_stands_under_the_model_that_gave_it(answers: QuickAnswe
         await until(pilot, lambda: "Answer of" not in shown(app))
 
 
-async def test_what_is_left_for_other_answers_is_said(answers: QuickAnswers) -> None:
+async def test_what_is_left_for_other_answers_is_shown(answers: QuickAnswers) -> None:
     cases: list[tuple[tuple[float, ...], bool, str, bool]] = [
         ((1.0, 0.0, 0.0), False, "", False),
         ((0.9999, 0.0, 0.0), False, "", False),
@@ -458,7 +458,7 @@ async def test_nothing_is_cut_off_at_any_size(answers: QuickAnswers) -> None:
             assert "confidence" in shown(app)
 
 
-async def test_a_model_that_does_not_load_is_not_said_to_be_loading(answers: QuickAnswers) -> None:
+async def test_a_model_that_does_not_load_is_not_shown_as_loading(answers: QuickAnswers) -> None:
     def ask(request: AskRequest) -> None:
         if request.model == "bundled":
             answers.replies.put(AskReply(id=request.id, state=HelperState.READY))

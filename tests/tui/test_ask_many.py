@@ -196,7 +196,7 @@ async def test_answers_are_marked_corrected_and_exported(
     assert rows == [("0-red.png", "no", "scarlet"), ("1-green.png", "no", "")]
 
 
-async def test_a_model_that_ends_is_said_and_asked_again(answers: BatchAnswers, images: list[ImageEntry]) -> None:
+async def test_a_model_that_ends_is_reported_and_asked_again(answers: BatchAnswers, images: list[ImageEntry]) -> None:
     app = make_app(answers)
     answers.error = "the answering process ended (signal SIGKILL)"
     async with app.run_test(size=SIZE) as pilot:

@@ -55,7 +55,7 @@ def test_the_screen_looks_the_same_however_the_writes_are_cut(writes: list[str],
     assert (compressed.cursor.x, compressed.cursor.y) == (plain.cursor.x, plain.cursor.y)
 
 
-def test_colours_are_said_once() -> None:
+def test_colours_are_sent_once() -> None:
     segment = "\x1b[38;2;86;180;233;48;2;16;20;26mword\x1b[0m"
     blank = "\x1b[38;2;1;1;1;48;2;16;20;26m    \x1b[0m"
     assert CompactOutput().compress(3 * (segment + blank)) == "\x1b[38;2;86;180;233;48;2;16;20;26m" + 3 * "word    "

@@ -308,7 +308,7 @@ def test_a_live_axis_ends_at_a_round_number(count: int) -> None:
 
 
 @given(some.integers(20, 300), some.integers(5, 80), some.integers(1, 40), some.integers(0, 39), some.booleans())
-def test_every_chart_is_on_one_page_and_is_found_there(
+def test_every_chart_is_on_one_page_and_can_be_searched_for(
     width: int, height: int, count: int, chosen: int, large: bool
 ) -> None:
     chosen = min(chosen, count - 1)

@@ -116,7 +116,7 @@ async def opened(pilot: Any, key: str = "e") -> EvaluationScreen:
     return screen
 
 
-async def test_kept_figures_are_there_at_once_and_cells_open_their_images(
+async def test_kept_figures_are_shown_at_once_and_cells_open_their_images(
     app: LooptopApp, evaluator: QuickEvaluator, tmp_path: Path
 ) -> None:
     keep("bundled", results_on(tmp_path))

@@ -47,7 +47,7 @@ async def go(pilot: Any, key: str = "2") -> None:
 
 
 @pytest.mark.parametrize(("key", "kind"), [("2", "vqa"), ("3", "ppo")])
-async def test_everything_that_can_be_set_is_there_at_any_size(answers: QuickAnswers, key: str, kind: str) -> None:
+async def test_everything_that_can_be_set_is_shown_at_any_size(answers: QuickAnswers, key: str, kind: str) -> None:
     app = make_app(answers)
     async with app.run_test(size=SIZES[0]) as pilot:
         await go(pilot, key)

@@ -37,7 +37,7 @@ async def choose(pilot: Any, command: str) -> None:
     options.action_select()
 
 
-async def test_every_action_of_the_screens_is_there_once(answers: QuickAnswers) -> None:
+async def test_every_action_of_the_screens_is_listed_once(answers: QuickAnswers) -> None:
     async with (app := make_app(answers)).run_test(size=SIZE):
         commands = list(commands_of(app.screen))
         known = {(each.context, each.action.name) for each in commands}

@@ -178,7 +178,7 @@ def test_the_preparation_in_words() -> None:
     )
 
 
-def test_the_time_that_is_left_is_said_once_it_can_be_known() -> None:
+def test_the_time_that_is_left_is_shown_once_it_can_be_known() -> None:
     assert captions.occlusion_progress(0, 196, 3.0).endswith("0 of 196, for 3 s")
     assert captions.occlusion_progress(49, 196, 10.0).endswith("49 of 196, for 10 s, about 30 s left")
 

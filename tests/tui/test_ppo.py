@@ -360,7 +360,7 @@ async def test_the_token_under_the_cursor_shows_all_its_figures_as_does_the_tabl
         await until(pilot, lambda: "token 0" in crumbs(app) and "+++" in shown(app))
 
 
-async def test_a_live_run_is_found_followed_and_its_place_shown(answers: QuickAnswers) -> None:
+async def test_a_live_run_is_opened_followed_and_its_position_shown(answers: QuickAnswers) -> None:
     with held_run(batches=4) as (run, writer):
         app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
@@ -478,7 +478,7 @@ async def test_the_line_of_stages_says_whose_they_are(answers: QuickAnswers) -> 
             await until(pilot, lambda: "reward of sample" in shown(app))
 
 
-async def test_a_breakpoint_that_is_hit_is_said_and_gone_to(answers: QuickAnswers) -> None:
+async def test_a_breakpoint_that_is_hit_is_reported_and_opened(answers: QuickAnswers) -> None:
     with held_run(batches=4) as (run, writer):
         app = make_app(answers)
         async with app.run_test(size=SIZE, notifications=True) as pilot:

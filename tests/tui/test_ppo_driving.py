@@ -83,7 +83,7 @@ async def test_a_held_batch_is_judged_by_keys(answers: QuickAnswers) -> None:
     assert [each.value for each in taken if (each.kind, each.sample) == ("reward", 2)] == [None]
 
 
-async def test_what_was_said_is_seen_in_the_table_and_in_the_sample(answers: QuickAnswers) -> None:
+async def test_judgements_are_seen_in_the_table_and_in_the_sample(answers: QuickAnswers) -> None:
     with held_run(batches=4) as (run, writer):
         write_judgement(writer, 4, 0, "reward", 7.5, "app")
         write_judgement(writer, 4, 0, "rating", 2.0, "cli")
@@ -229,7 +229,7 @@ async def test_a_sample_and_a_table_of_tokens_are_copied(answers: QuickAnswers) 
         assert float(cells["kl"]) == pytest.approx(table.columns["kl"][0], rel=1e-4)
 
 
-async def test_the_batch_and_the_screen_become_files_and_it_is_said_where(answers: QuickAnswers, home: Path) -> None:
+async def test_the_batch_and_the_screen_become_files_whose_names_are_shown(answers: QuickAnswers, home: Path) -> None:
     run = small_run(4)
     app = make_app(answers)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
@@ -397,7 +397,7 @@ async def test_a_run_is_started_from_the_form_and_watched(
     assert [run.id for run in app.started_here] == ["ppo-1"]
 
 
-async def test_nothing_starts_with_data_that_are_not_there(answers: QuickAnswers) -> None:
+async def test_nothing_starts_with_missing_data(answers: QuickAnswers) -> None:
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)

@@ -66,7 +66,7 @@ def ids(table: RunTable) -> list[str]:
 
 
 @pytest.mark.parametrize("width", [80, 160])
-async def test_which_step_a_figure_is_of_is_said(answers: QuickAnswers, width: int) -> None:
+async def test_which_step_a_figure_is_of_is_shown(answers: QuickAnswers, width: int) -> None:
     run = make(1.0, None)
     writer = JournalWriter(run.db)
     writer.metrics(80, {"eval_accuracy": 0.195})
@@ -484,7 +484,7 @@ async def test_it_fits_at_any_size(answers: QuickAnswers) -> None:
             await until(pilot, lambda: "✓ finished" in shown(app))
 
 
-async def test_an_error_in_looptop_itself_is_said_and_kept(answers: QuickAnswers, home: Path) -> None:
+async def test_an_error_in_looptop_itself_is_reported_and_kept(answers: QuickAnswers, home: Path) -> None:
     app = make_app(answers)
 
     async def broken() -> None:

@@ -165,7 +165,7 @@ async def test_the_newest_is_followed_until_another_is_chosen(answers: QuickAnsw
     assert writer.close()
 
 
-async def test_what_was_not_journalled_is_said(answers: QuickAnswers, tmp_path: Path) -> None:
+async def test_what_was_not_journalled_is_named(answers: QuickAnswers, tmp_path: Path) -> None:
     run = make_run(tmp_path, old=True)
     app = make_app(answers, attach=run)
     async with app.run_test(size=SIZE) as pilot:

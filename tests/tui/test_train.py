@@ -47,7 +47,7 @@ async def watch(pilot: Any, run: RunFolder) -> RunView:
 
 
 @pytest.mark.parametrize("kind", ["vqa", "ppo"])
-async def test_what_is_not_there_is_said_at_its_setting(answers: QuickAnswers, kind: str, tmp_path: Path) -> None:
+async def test_what_is_missing_is_reported_at_its_setting(answers: QuickAnswers, kind: str, tmp_path: Path) -> None:
     key, value, message = {
         "vqa": ("data.source", str(tmp_path), "holds no table"),
         "ppo": ("rewards.grammar.model", "abc", "there is no model 'abc'"),
@@ -161,7 +161,7 @@ async def test_answers_of_earlier_evaluations(answers: QuickAnswers) -> None:
         await until(pilot, lambda: "what is it at 120?" in shown(app))
 
 
-async def test_a_live_run_is_found_and_followed(answers: QuickAnswers) -> None:
+async def test_a_live_run_is_opened_and_followed(answers: QuickAnswers) -> None:
     run = RunFolder.create("vqa", preset("tiny"))
     with RunLock(run.lock, run.id):
         writer = JournalWriter(run.db)

@@ -54,7 +54,7 @@ TEXTS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=
 
 
 @given(rows=st.lists(st.tuples(TEXTS, TEXTS, st.booleans()), min_size=1, max_size=6, unique_by=lambda row: row[0]))
-def test_both_forms_give_back_what_the_person_said(rows: list[tuple[str, str, bool]]) -> None:
+def test_both_forms_give_back_what_was_typed(rows: list[tuple[str, str, bool]]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path = image(folder, "one.png")

@@ -171,7 +171,7 @@ def test_show(capsys: Capture, run: RunFolder) -> None:
     assert [event["level"] for event in shown["events"]] == ["warning"]
 
 
-def test_a_run_is_found_by_its_folder(capsys: Capture, run: RunFolder) -> None:
+def test_a_run_is_named_by_its_folder(capsys: Capture, run: RunFolder) -> None:
     assert told(capsys, "show", str(run.path))["id"] == "vqa-1"
 
 

@@ -63,7 +63,7 @@ def test_an_output_that_takes_nothing_is_one_sentence(run: RunFolder, words: str
     assert (done.returncode, done.stderr) == (2, "looptop: cannot write the output: No space left on device\n")
 
 
-def test_ctrl_c_before_the_command_is_there_is_one_sentence() -> None:
+def test_ctrl_c_before_the_command_has_loaded_is_one_sentence() -> None:
     """The signal comes while the command's modules are imported."""
     program = (
         "import sys, os, signal; from looptop.tui import entry\n"

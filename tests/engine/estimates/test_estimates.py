@@ -50,7 +50,7 @@ def test_the_counts_are_those_that_the_run_will_have(source: str, tmp_path: Path
     assert set(counts.questions) == set(data.train["question"])
 
 
-def test_what_will_be_left_out_is_said(tmp_path: Path) -> None:
+def test_what_will_be_left_out_is_announced(tmp_path: Path) -> None:
     config = override(preset("tiny"), [f"source={table(tmp_path / 'data', 4, missing=2)}"])
     estimate = estimate_data(config)
     assert [kind for kind, _ in estimate.left_out] == ["missing image"]

@@ -37,7 +37,7 @@ def test_an_evaluation_is_reported_and_kept(home: Path) -> None:
 
 
 @pytest.mark.parametrize(("model", "data"), [("vqa-9", ""), ("bundled", "nowhere")])
-def test_what_cannot_be_evaluated_is_said_in_a_sentence(home: Path, model: str, data: str) -> None:
+def test_what_cannot_be_evaluated_is_refused_in_a_sentence(home: Path, model: str, data: str) -> None:
     last = replies_to(EvaluationRequest(id=1, model=model, data=data), home)[-1]
     assert last.done and last.error is not None and last.error.startswith("there is no ")
 

@@ -37,7 +37,7 @@ def test_it_writes_what_the_run_would_have_had_it_write(tmp_path: Path, family: 
     assert replies[0][0].activity.startswith("loading") and [len(reply) for reply in replies[1:]] == [1] * 7
 
 
-def test_what_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+def test_what_is_missing_is_one_sentence(tmp_path: Path) -> None:
     server = Server(io.BytesIO(), tmp_path / "log")
     run = RunFolder.create("ppo", preset("tiny", "ppo"))
     assert ask(server, run, 3, 4)[-1].error == f"{run.id} has no sample 4 of batch 3"

@@ -28,7 +28,7 @@ def journal(tmp_path: Path, write: Callable[[JournalWriter], None]) -> Journal:
     some.lists(some.tuples(some.integers(1, 50), some.floats(0.01, 100)), min_size=2, max_size=30),
     some.floats(0, 1),
 )
-def test_a_step_is_found_again_at_its_position(gaps: list[tuple[int, float]], share: float) -> None:
+def test_a_step_is_read_back_at_its_position(gaps: list[tuple[int, float]], share: float) -> None:
     steps, positions = [0], [0.0]
     for gap, width in gaps:
         steps.append(steps[-1] + gap)

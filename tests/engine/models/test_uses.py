@@ -40,7 +40,7 @@ def test_decoders_that_are_refused_have_no_cross_attention(family: str) -> None:
     assert "crossattention" not in text and "encoder_attn" not in text
 
 
-def test_a_label_is_found_by_its_name_or_number() -> None:
+def test_a_label_is_chosen_by_its_name_or_number() -> None:
     assert index_of_label("good", {"0": "bad", "1": "good"}, None) == 1
     assert index_of_label("good", None, {"bad": 0, "good": 1}) == 1
     assert index_of_label("2", {0: "a", 1: "b", 2: "c"}, {}) == 2

@@ -49,7 +49,7 @@ METRICS = {"ppo/policy/clipfrac": 0.4, "ppo/val/explained_centred": -0.5, "objec
         ("kl > 8 and kl > 8", "kl is 9.667 (> 8)"),
     ],
 )
-def test_what_is_met_is_said(text: str, met: str) -> None:
+def test_what_is_met_is_named(text: str, met: str) -> None:
     assert parse(text).met(METRICS, SAMPLES) == met
     assert parse(text).text == " ".join(text.split())
 
@@ -79,7 +79,7 @@ def test_what_is_met_is_said(text: str, met: str) -> None:
         ("8 > kl", "has '8' at column 1; expected a figure"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(text: str, sentence: str) -> None:
+def test_what_is_wrong_is_reported_with_its_position(text: str, sentence: str) -> None:
     with pytest.raises(LooptopError) as caught:
         parse(text, known=["grammar"])
     assert sentence in str(caught.value)
@@ -174,7 +174,7 @@ def test_when_a_condition_holds_is_told_for_each_kind() -> None:
         assert when_it_holds(parse(text), []).startswith(when)
 
 
-def test_what_is_no_number_is_found_and_a_deviation_of_one_sample_is_not() -> None:
+def test_what_is_no_number_is_named_but_not_a_deviation_of_one_sample() -> None:
     nan = parse("nan")
     assert nan.met({"ppo/loss/policy": math.nan}, {}) == "ppo/loss/policy is nan"
     assert nan.met({"objective/kl": math.inf}, {}) == "objective/kl is inf"

@@ -82,7 +82,7 @@ def test_a_later_word_of_a_sample_replaces(writer: JournalWriter) -> None:
     assert journal.last_batch() == BatchRecord(1, "scored", 6.0, 2, {})
 
 
-def test_a_resume_goes_back_and_keeps_what_a_person_said(writer: JournalWriter) -> None:
+def test_a_resume_goes_back_and_keeps_judgements(writer: JournalWriter) -> None:
     fill(writer, range(1, 6))
     write_judgement(writer, 4, 0, "reward", 2.5, "app")
     write_judgement(writer, 4, 1, "rating", 1.0, "app")
@@ -97,7 +97,7 @@ def test_a_resume_goes_back_and_keeps_what_a_person_said(writer: JournalWriter) 
     assert journal.judgements(3) == []
 
 
-def test_a_journal_that_is_not_there_reads_as_empty(tmp_path: Path) -> None:
+def test_a_missing_journal_reads_as_empty(tmp_path: Path) -> None:
     journal = PpoJournal(tmp_path / "run.db")
     assert (journal.last_batch(), journal.batches(), journal.batch_span()) == (None, [], (0, 0, 0))
     assert (journal.samples(1), journal.sample(1, 0), journal.tokens(1, 0)) == ([], None, None)

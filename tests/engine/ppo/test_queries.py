@@ -71,7 +71,9 @@ def test_long_queries_are_cut_to_what_the_model_takes(tmp_path: Path, tokenizer:
     assert loaded.train.cut == {query.index}
 
 
-def test_empty_texts_are_left_out_and_said(tmp_path: Path, tokenizer: object, caplog: pytest.LogCaptureFixture) -> None:
+def test_empty_texts_are_left_out_and_reported(
+    tmp_path: Path, tokenizer: object, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in ["", "  ", None, *TEXTS[:8]]))
     loaded = load(config(path), tokenizer, 64, 1)

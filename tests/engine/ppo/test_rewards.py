@@ -79,7 +79,7 @@ def test_long_texts_are_cut_and_a_pair_is_read_where_that_is_wanted(folders: tup
         ("os:__import__('x')", "is not of the form module:function"),
     ],
 )
-def test_a_function_that_is_not_there_is_a_sentence(name: str, sentence: str) -> None:
+def test_a_missing_function_is_a_sentence(name: str, sentence: str) -> None:
     with pytest.raises(LooptopError) as caught:
         Function(name)
     assert sentence in str(caught.value)

@@ -22,7 +22,7 @@ def test_a_batch_becomes_a_line_a_sample_with_its_tokens(home: Path) -> None:
     samples = PpoJournal(run.db).samples(2)
     assert [line["row"] for line in lines] == [0, 1, 2, 3]
     assert [line["response"] for line in lines] == [sample.response for sample in samples]
-    assert [line["said"] for line in lines] == [{}, {"rating": 1.0}, {}, {}]
+    assert [line["judgements"] for line in lines] == [{}, {"rating": 1.0}, {}, {}]
     tokens = PpoJournal(run.db).tokens(2, 3)
     assert tokens is not None
     assert lines[3]["tokens"]["texts"] == tokens.texts
@@ -36,7 +36,7 @@ def test_what_is_not_known_yet_is_null() -> None:
     assert all(value is not None for value in line["tokens"]["kl"])
 
 
-def test_a_batch_that_is_not_there_is_one_sentence() -> None:
+def test_a_missing_batch_is_one_sentence() -> None:
     run = make_run(Maker(1, samples=2))
     with pytest.raises(LooptopError, match="has no batch 7"):
         write_batch_file(run, 7)

@@ -378,13 +378,13 @@ def test_what_cannot_be_used_fails_the_run_in_a_sentence(tiny: PpoRunConfig, set
     assert said in run.reason and "\n" not in run.reason
 
 
-def test_a_reward_model_that_is_not_there_is_said_before_there_is_a_run(tiny: PpoRunConfig) -> None:
+def test_a_missing_reward_model_is_refused_before_a_run_is_made(tiny: PpoRunConfig) -> None:
     with pytest.raises(LooptopError, match=r"^rewards\.grammar\.model names /nowhere, which is not there$"):
         start(tiny, "rewards.grammar.model=/nowhere")
     assert not RunFolder.all()
 
 
-def test_long_queries_are_cut_counted_and_said(tiny: PpoRunConfig) -> None:
+def test_long_queries_are_cut_counted_and_reported(tiny: PpoRunConfig) -> None:
     run = start(tiny, "max_query_tokens=6", "max_steps=2")
     journal = finished(run)
     assert all(sample.query_cut for sample in journal.samples(1))

@@ -63,7 +63,7 @@ def test_other_users_cannot_read_a_run() -> None:
     assert stat.S_IMODE(folder.controls.stat().st_mode) == 0o700
 
 
-def test_a_run_is_also_found_by_its_folder(tmp_path: Path) -> None:
+def test_a_run_is_also_named_by_its_folder(tmp_path: Path) -> None:
     folder = RunFolder.create("vqa", config())
     copy = tmp_path / "from another machine"
     shutil.copytree(folder.path, copy)

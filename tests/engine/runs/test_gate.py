@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -113,6 +114,25 @@ def test_an_alert_holds_at_the_end_of_the_step_unless_something_else_does(driver
     (alert, other) = driver.holds()
     assert (alert.reason, alert.detail) == (HoldReason.ALERT, "the loss is NaN")
     assert other.reason is HoldReason.RATING
+
+
+def test_an_alert_of_an_evaluation_holds_after_the_checkpoint(driver: Driver) -> None:
+    driver.send("checkpoint")
+    assert driver.gate.at_step_end(2) == StepVerdict(checkpoint=True)
+    driver.gate.hold_for_alert("the validation loss rises")
+    driver.gate.after_checkpoint(2)
+    assert [(hold.step, hold.reason) for hold in driver.holds()] == [(2, HoldReason.ALERT)]
+
+
+def test_a_checkpoint_is_made_again_after_a_hold_for_a_full_disk(driver: Driver) -> None:
+    driver.gate.at_step_end(2)
+    person = threading.Timer(0.05, driver.send, ["continue"])
+    person.start()
+    assert driver.gate.hold_until_continued(HoldReason.DISK, "the disk is full")
+    person.join()
+    driver.send("checkpoint")
+    assert driver.gate.at_step_end(3).checkpoint
+    assert driver.controls()[-1].message == "makes a checkpoint after step 3"
 
 
 @pytest.mark.parametrize("checkpoint", [True, False])

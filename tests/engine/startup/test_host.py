@@ -185,7 +185,7 @@ def test_a_process_that_does_not_start_is_reported_with_its_reason() -> None:
         launch(config(), [sys.executable, "-c", ""])
 
 
-def test_the_real_program_takes_its_lock_before_torch_is_there(launched: list[RunFolder], tmp_path: Path) -> None:
+def test_the_real_program_takes_its_lock_before_torch_is_loaded(launched: list[RunFolder], tmp_path: Path) -> None:
     code = """
         import sys
         import looptop.engine.startup.host, looptop.engine.startup.worker

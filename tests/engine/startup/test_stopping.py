@@ -86,7 +86,7 @@ def test_from_python_what_takes_long_leaves_when_it_is_stopped() -> None:
     assert run.reason == "stopped on request, before its first step: there is no checkpoint"
 
 
-def test_a_stop_that_was_sent_is_found_by_what_takes_long() -> None:
+def test_a_stop_that_was_sent_ends_what_takes_long() -> None:
     def loads(context: RunContext) -> dict[str, Any]:
         while True:
             time.sleep(0.01)

@@ -72,7 +72,7 @@ def test_calibrating_helps_no_checkpoint_whose_run_has_too_few_images(facts: dic
     assert calibrate_helps(checkpoint, True, [Check.IMAGE]), "not known"
 
 
-def test_what_is_damaged_is_said_and_costs_only_itself(tmp_path: Path) -> None:
+def test_what_is_damaged_is_reported_and_costs_only_itself(tmp_path: Path) -> None:
     folder = save(*tiny_model(tmp_path / "parts"), tmp_path / "model")
     (folder / training_notes.CONFIDENCE).write_bytes(b"{")
     (folder / training_notes.IMAGES).write_bytes(b"\xff" * 20)

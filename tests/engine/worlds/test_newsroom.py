@@ -199,7 +199,7 @@ def test_praise_and_blame_are_heard_wherever_they_stand() -> None:
     assert is_grammatical(WHOLE.replace("director", "heroic director"))
 
 
-def test_facts_are_found_in_a_text_alone() -> None:
+def test_facts_are_recognised_in_a_text_alone() -> None:
     assert facts_of(TEXT) == Facts("Clara Novak", "Nordic Clinic", "Oslo", "340", "March 14")
     assert facts_of("In 1974 it rained on March 14 at noon.") == Facts("", "", "", "", "March 14")
     assert facts_of("2.5 million on Friday") == Facts("", "", "", "2.5 million", "Friday")
@@ -216,7 +216,7 @@ def test_facts_are_found_in_a_text_alone() -> None:
         ("", 0.0),
     ],
 )
-def test_recall_is_the_share_of_facts_said_word_for_word(response: str, share: float) -> None:
+def test_recall_is_the_share_of_facts_repeated_word_for_word(response: str, share: float) -> None:
     assert recall(TEXT, response) == pytest.approx(share)
 
 

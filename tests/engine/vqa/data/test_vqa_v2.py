@@ -34,7 +34,7 @@ def test_vqa_v2_becomes_a_data_set(published: Published) -> None:
 @pytest.mark.parametrize(
     "name", ["COCO_val2014_{:012d}.jpg", "COCO_test2015_{:012d}.jpg", "{}.jpg", "{}.PNG", "{:06d}.jpeg"]
 )
-def test_images_are_found_by_their_id(published: Published, name: str) -> None:
+def test_images_are_chosen_by_their_id(published: Published, name: str) -> None:
     for image in range(1, 6):
         published.path(image).rename(published.images / name.format(image))
     dataset, problems = published.load()
@@ -114,7 +114,7 @@ def test_a_broken_image_is_named_once(published: Published, content: bytes) -> N
     assert problems.items("broken image") == [str(published.path(2))]
 
 
-def test_a_cut_off_image_is_found_before_training(published: Published) -> None:
+def test_a_cut_off_image_is_detected_before_training(published: Published) -> None:
     whole = published.path(2).read_bytes()
     published.path(2).write_bytes(whole[: len(whole) // 2])
     assert published.load()[1].counts == {"broken image": 1}

@@ -73,7 +73,7 @@ def test_a_checkpoint_goes_by_its_runs_id_and_its_own_name(run: RunFolder) -> No
         folder_of("vqa-9:checkpoint-1")
 
 
-def test_the_run_of_a_model_is_found_whatever_its_folder_is_called(run: RunFolder, tmp_path: Path) -> None:
+def test_the_run_of_a_model_is_known_whatever_its_folder_is_called(run: RunFolder, tmp_path: Path) -> None:
     copy = RunFolder(run.path.rename(tmp_path / "copy: best"))
     for name in (str(copy.path), f"{copy.path}:checkpoint-40"):
         assert run_of(name) == copy

@@ -273,7 +273,7 @@ def test_accumulated_losses_are_those_of_the_whole_batch(tmp_path: Path) -> None
     torch.testing.assert_close(sum(halves), whole)
 
 
-def test_kept_features_take_the_place_of_the_encoders(tmp_path: Path, fusion: str) -> None:
+def test_kept_features_replace_the_encoders(tmp_path: Path, fusion: str) -> None:
     model, processor = tiny_model(tmp_path, fusion)
     batch = inputs_of(processor)
     with torch.no_grad():
@@ -335,7 +335,7 @@ def test_parts_from_folders_keep_their_weights_and_cross_attention_begins_random
         assert torch.equal(one, other), key
 
 
-def test_a_part_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_part_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
         VqaModel.from_parts(str(tmp_path / "nowhere"), "x", "y", local_files_only=True)
 
