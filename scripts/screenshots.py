@@ -29,6 +29,10 @@ FOLDER = Path(__file__).parents[1] / "screenshots"
 SIZES = ((80, 24), (120, 40), (200, 60))
 MIDDLE = SIZES[1:2]
 THEMES = ("dark", "light")
+PPO_CHARTS = (
+    "reward", "scores", "KL ", "KL coefficient", "policy loss", "value loss", "clipped", "expl. variance", "entropy",
+    "length", "largest ratio", "quality",
+)  # fmt: skip
 SEEN = {
     "ask": ("what shape is in the", "circle", "confidence"),
     "attention": ("class token gives", "cannot show what the answer depends on"),
@@ -44,9 +48,9 @@ SEEN = {
     "runs": ("vqa-1", "trainer-1", "processor", "memory", "disk"),
     "charts": ("trainer-1", "20 metrics of", "layer.0/loss"),
     "evaluation": ("bundled · easy-vqa:test", "9,673 questions", "accuracy", "question only", "shuffled images"),
-    "evaluation-reliability": ("reliability", "confidence", "95 % interval", "answers", "◆"),
-    "evaluation-confusion": ("right ↓", "answered →", "rectangle", "circle", "Enter shows their images"),
-    "ppo": ("ppo-1", "reward", "KL", "quality", "largest ratio", "cheating?"),
+    "evaluation-reliability": ("reliability", "confidence", "95 % interval", "answers", "◆", "93 to 100 %   9,667"),
+    "evaluation-confusion": ("right ↓", "answered →", "rectangle       ·       ·     448       2", "Enter shows"),
+    "ppo": ("ppo-1", "cheating?", *PPO_CHARTS),
     "ppo-sample": ("ppo-1", "Query", "Response", "Reference", "= reward"),
     "ppo-tokens": ("ppo-1", "token", "KL", "entropy", "advantage"),
     "ppo-compare": ("ppo-1", "before", "after", "95 % interval", "the reference wrote"),
