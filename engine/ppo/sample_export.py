@@ -38,7 +38,12 @@ def write_batch_file(run: RunFolder, step: int) -> Path:
     lines = []
     for sample in samples:
         tokens = journal.tokens(step, sample.row)
-        line = {"run": run.id, "batch": step, **msgspec.to_builtins(sample), "judgements": judgements.get(sample.row, {})}
+        line = {
+            "run": run.id,
+            "batch": step,
+            **msgspec.to_builtins(sample),
+            "judgements": judgements.get(sample.row, {}),
+        }
         if tokens is not None:
             line["tokens"] = {"ids": tokens.ids, "texts": tokens.texts, "counts": tokens.counts, **tokens.columns}
         lines.append(encode_json(line) + b"\n")  # NaN and infinity become null.

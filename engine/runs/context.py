@@ -181,7 +181,7 @@ class RunContext:
         """Holds the run because something could not be written, until somebody removes the cause and continues it.
 
         Args:
-            failed: What could not be written, and why.
+            failed: Why something could not be written, and what: a list of runs has room for the first words.
             error: The error that was raised.
 
         Returns:

@@ -45,6 +45,6 @@ def _save_result(context: RunContext, write: Callable[[Path], object]) -> bool:
                 raise
             # A full disk raises an OSError, or safetensors' own error, an Exception.
             _log.exception("the result could not be written")
-            if not context.hold_for_retry(f"the result could not be written: {error_text(error)}", error):
+            if not context.hold_for_retry(f"{error_text(error)}: the result could not be written", error):
                 context.gate.stop_reason = StopReason.NO_RESULT
                 return False

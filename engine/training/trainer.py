@@ -283,7 +283,7 @@ class RunTrainer(Trainer):
     def _save_or_report(self, model: nn.Module, trial: Any, folder: Path) -> None:
         step = self.state.global_step
         while (error := self._try_to_save(model, trial, folder)) is not None:
-            failed = f"the checkpoint of step {step} could not be written: {error_text(error)}"
+            failed = f"{error_text(error)}: the checkpoint of step {step} could not be written"
             if not self.context.gate.saves_before_it_stops:
                 self.context.journal.event(
                     "checkpoint", f"{failed}; training continues, make room on the disk", step=step, level="warning"

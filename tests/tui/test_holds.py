@@ -19,7 +19,7 @@ from tests.tui.conftest import shown, until
 
 LEFT_ON = "runs"
 
-FULL = "the checkpoint of step 4 could not be written: No space left on device; held: make room on the disk"
+FULL = "No space left on device: the checkpoint of step 4 could not be written; held: make room on the disk"
 HOLDS = [
     Hold(4, "", HoldReason.PAUSE),
     Hold(0, "", HoldReason.PAUSE),
@@ -28,7 +28,7 @@ HOLDS = [
     Hold(4, "compared", HoldReason.BREAKPOINT, "breakpoint kl > 8: kl is 9"),
     Hold(4, "compared", HoldReason.RATING, "waits for ratings"),
     Hold(4, "", HoldReason.DISK, FULL),
-    Hold(4, "", HoldReason.ERROR, "the checkpoint of step 4 could not be written: Input/output error; held"),
+    Hold(4, "", HoldReason.ERROR, "Input/output error: the checkpoint of step 4 could not be written; held"),
 ]
 ALERT = Hold(4, "", HoldReason.ALERT, "the training loss has been rising for long. To try: lower learning_rate.")
 HOLDS.append(ALERT)
@@ -67,7 +67,7 @@ async def test_why_a_run_is_held_is_told_everywhere(
                 writer.state(RunState.PAUSED, hold)
                 writer.flush()
                 await pilot.press("alt+4")
-                await until(pilot, lambda words=words: isinstance(app.screen, RunsScreen) and tells(words[:11]))  # type: ignore[misc]
+                await until(pilot, lambda words=words: isinstance(app.screen, RunsScreen) and tells(words[:15]))  # type: ignore[misc]
                 await pilot.press("enter")
                 seen = IN_PPO.get(words, hold.detail or words) if kind == "ppo" and hold is not ALERT else words
                 await until(pilot, lambda seen=seen: not isinstance(app.screen, RunsScreen) and tells(seen[:20]))  # type: ignore[misc]

@@ -60,7 +60,7 @@ def test_a_result_that_cannot_be_written_holds_the_run_until_there_is_room() -> 
     run = start(config(), saves(disk))
     eventually(lambda: run.state is RunState.PAUSED)
     reason = run.folder.summary().reason
-    assert "the result could not be written: No space left on device; held" in reason
+    assert "No space left on device: the result could not be written; held" in reason
     assert f"make room on the disk, then `looptop continue {run.id}` tries again" in reason
     assert not run.folder.model.exists(), "half a result is no result"
     assert (run.journal.events()[-1].kind, run.journal.events()[-1].level) == ("alert", "error")
@@ -75,7 +75,10 @@ def test_a_result_that_cannot_be_written_holds_the_run_until_there_is_room() -> 
 def test_a_stop_gives_up_a_result_that_cannot_be_written() -> None:
     run = start(config(), saves(Disk(OSError(5, "Input/output error"))))
     eventually(lambda: run.state is RunState.PAUSED)
-    assert "Input/output error; held: remove the cause, then `looptop continue" in run.folder.summary().reason
+    assert (
+        "Input/output error: the result could not be written; held: remove the cause, then `looptop continue"
+        in run.folder.summary().reason
+    )
     run.stop()
     assert run.wait(20) is RunState.STOPPED
     assert run.reason == "stopped before its result could be written, without a checkpoint of step 3"
