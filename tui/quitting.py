@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.journal.records import RunState
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import join_text, visible
 from looptop.tui.background import in_thread
@@ -37,27 +38,30 @@ def live_runs(started: Sequence[RunFolder]) -> list[RunFolder]:
 async def quit_or_ask(app: LooptopApp) -> None:
     """Quits; asks first if something would be lost, or if a run that was started in this app is live."""
     live = await _live_runs_in_time(app)
+    paused = await _paused_in_time(live)
     here = [run for run in live if run in app.started_here]
     others = [run for run in live if run not in here]
     lost = app.unsaved()
     if not here and not lost:
-        app.exit(farewell(live))
+        app.exit(farewell(live, paused))
         return
 
     def answered(answer: str | None) -> None:
         if answer == "leave":
-            app.exit(farewell([*here, *others]))
+            app.exit(farewell([*here, *others], paused))
         elif answer == "stop":
             app.fetch(
-                lambda: stop_all(here), lambda words: app.exit("\n".join(filter(None, [words, farewell(others)])))
+                lambda: stop_all(here),
+                lambda words: app.exit("\n".join(filter(None, [words, farewell(others, paused)]))),
             )
 
-    app.push_screen(question(here, others, lost), answered)
+    app.push_screen(question(here, others, paused, lost), answered)
 
 
 async def quit_now(app: LooptopApp) -> None:
     """Quits without a question."""
-    app.exit(farewell(await _live_runs_in_time(app)))
+    live = await _live_runs_in_time(app)
+    app.exit(farewell(live, await _paused_in_time(live)))
 
 
 async def _live_runs_in_time(app: LooptopApp) -> list[RunFolder]:
@@ -68,12 +72,31 @@ async def _live_runs_in_time(app: LooptopApp) -> list[RunFolder]:
     return started
 
 
-def question(live: Sequence[RunFolder], others: Sequence[RunFolder], lost: Sequence[str] = ()) -> Question:
+async def _paused_in_time(live: Sequence[RunFolder]) -> list[RunFolder]:
+    """Those of live runs that are paused; none if the disk does not answer. Only runs that are named are looked at."""
+
+    def paused() -> list[RunFolder]:
+        held = []
+        for run in live[: 2 * MOST_NAMED]:
+            with contextlib.suppress(LooptopError):
+                if run.state() is RunState.PAUSED:
+                    held.append(run)
+        return held
+
+    with contextlib.suppress(TimeoutError):
+        return await asyncio.wait_for(in_thread(paused), LIVE_RUNS_SECONDS)
+    return []
+
+
+def question(
+    live: Sequence[RunFolder], others: Sequence[RunFolder], paused: Sequence[RunFolder], lost: Sequence[str] = ()
+) -> Question:
     """The question whether to quit, and whether runs that were started in this app continue.
 
     Args:
         live: Live runs that were started in this app.
         others: Live runs that were started elsewhere; they are only named.
+        paused: Those of all these that are paused.
         lost: What would be lost, each item in a few words.
     """
     from looptop.tui.screens.dialog import Question
@@ -83,11 +106,10 @@ def question(live: Sequence[RunFolder], others: Sequence[RunFolder], lost: Seque
     if not live:
         return Question("Leave looptop", Content(not_kept), [("l", "leave", "leave"), stay])
     names = _names(live)
-    goes = "go" if len(live) > 1 else "goes"
-    beside = f" So {'do' if len(others) > 1 else 'does'} {_names(others)}, started elsewhere." if others else ""
     text = Content.assemble(
-        (names, "bold"),
-        f" {goes} on without this screen.{beside}\n\nCome back with ",
+        f"{_outlook(live, paused)} without this screen.",
+        f" Started elsewhere: {_outlook(others, paused)}." if others else "",
+        "\n\nCome back with ",
         (f"looptop attach {visible(live[0].id)}", "bold"),
         ", or follow with ",
         (f"looptop logs {visible(live[0].id)} -f", "bold"),
@@ -98,19 +120,21 @@ def question(live: Sequence[RunFolder], others: Sequence[RunFolder], lost: Seque
         "Leave looptop",
         text,
         [
-            ("l", "leave", f"leave; {names} {goes} on"),
+            ("l", "leave", f"leave; {_outlook(live, paused)}"),
             ("s", "stop", f"stop {names} with a checkpoint, and leave"),
             stay,
         ],
     )
 
 
-def farewell(live: Sequence[RunFolder]) -> str:
+def farewell(live: Sequence[RunFolder], paused: Sequence[RunFolder]) -> str:
     """The sentences to print after the app has quit."""
-    words = [
-        f"{run} goes on. Watch it: `looptop attach {run}`, or `looptop logs {run} -f`. Stop it: `looptop stop {run}`."
-        for run in (folder.shell_name for folder in live[:MOST_NAMED])
-    ]
+    words = []
+    for folder in live[:MOST_NAMED]:
+        run = folder.shell_name
+        state = f"stays paused. Continue it: `looptop continue {run}`." if folder in paused else "goes on."
+        watch = f"Watch it: `looptop attach {run}`, or `looptop logs {run} -f`."
+        words.append(f"{run} {state} {watch} Stop it: `looptop stop {run}`.")
     if len(live) > MOST_NAMED:
         words.append(f"So do {len(live) - MOST_NAMED} more: `looptop runs state:running,paused`.")
     return "\n".join(words)
@@ -134,6 +158,15 @@ def stop_all(live: Sequence[RunFolder]) -> str:
         except LooptopError as error:
             words.append(visible(error))
     return "\n".join(words)
+
+
+def _outlook(runs: Sequence[RunFolder], paused: Sequence[RunFolder]) -> str:
+    """What live runs will do: "vqa-1, vqa-2 go on, ppo-1 stays paused"."""
+    running = [run for run in runs if run not in paused]
+    held = [run for run in runs if run in paused]
+    parts = [f"{_names(running)} {'goes' if len(running) == 1 else 'go'} on"] if running else []
+    parts += [f"{_names(held)} {'stays' if len(held) == 1 else 'stay'} paused"] if held else []
+    return ", ".join(parts)
 
 
 def _names(runs: Sequence[RunFolder]) -> str:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from looptop.engine.asked.records import Entry
 from looptop.engine.encoding import encode_json, storable
 from looptop.engine.errors import LooptopError, error_text
-from looptop.engine.files.private import open_regular, write_private
+from looptop.engine.files.private import open_regular, refuse_if_read_only, write_private
 from looptop.engine.text import visible
 from looptop.engine.vqa.data.rows import answer_type
 from looptop.engine.vqa.images.decode import SUFFIXES
@@ -50,8 +50,10 @@ def write_training_data(entries: Iterable[Entry], folder: Path) -> TrainingData:
         folder: The folder to make.
 
     Raises:
-        LooptopError: No answer is judged, the folder exists, or it cannot be written.
+        LooptopError: No answer is judged, the folder exists or cannot be written, or looptop was started with
+            `--readonly`.
     """
+    refuse_if_read_only()
     judged = _newest(entries)
     if not judged:
         raise LooptopError(

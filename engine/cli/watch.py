@@ -150,7 +150,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> int:
         ]
         state = state_text(outcome.state, outcome.alerts)
         model = outcome.model
-        which = f", {model.which} checkpoint, step {model.step:,}" if model is not None else ""
+        which = f", {model.which} evaluation, step {model.step:,}" if model is not None else ""
         say(f"{outcome.run} {state}: {', '.join(figures)}, {duration(outcome.seconds)}{which}")
         if outcome.state is RunState.FINISHED:
             say(what_next(outcome.kind, outcome.name or outcome.run))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.files.private import refuse_if_read_only
 from looptop.engine.home import home
 from looptop.engine.text import visible
 
@@ -13,8 +14,9 @@ def exports() -> Path:
     """`exports` in looptop's home.
 
     Raises:
-        LooptopError: The folder cannot be made.
+        LooptopError: The folder cannot be made, or looptop was started with `--readonly`.
     """
+    refuse_if_read_only()
     folder = home() / "exports"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.files.private import refuse_if_read_only
 from looptop.engine.interchange.run_tables import ROWS_PER_PAGE, tables_of
 from looptop.engine.interchange.table import Row, Table
 from looptop.engine.journal.reader import Journal
@@ -48,8 +49,10 @@ def export(
         The files.
 
     Raises:
-        LooptopError: The folder exists already or cannot be written, or there is no such table or batch.
+        LooptopError: The folder exists already or cannot be written, there is no such table or batch, or looptop was
+            started with `--readonly`.
     """
+    refuse_if_read_only()
     if file_format == "tensorboard" and (only or batches):
         raise LooptopError(
             "TensorBoard's files always hold all scalars and events; to choose tables or batches, use another format"

@@ -54,9 +54,8 @@ class Breakpoints:
 
     def remove(self, control: Control) -> Reply:
         """Removes a breakpoint."""
-        text = " ".join(control.condition.split())
         try:
-            _check_is_set(text, self._conditions)
+            text = _as_set(control.condition, self._conditions)
         except LooptopError as error:
             return refused("no_such_breakpoint", str(error))
         del self._conditions[text]
@@ -101,13 +100,13 @@ def set_breakpoint(folder: RunFolder, text: str, by: str, *, remove: bool = Fals
         return send(folder, "unbreak" if remove else "break", by, condition=condition.text)
     journal = PpoJournal(folder.db)
     if remove:
-        _check_is_set(condition.text, journal.breakpoints())
+        text = _as_set(text, journal.breakpoints())
     elif names := journal.names():  # A run that has made no batch yet has no names to compare with.
         parse(text, [name.rpartition("/")[2] for name in names if name.startswith(("scores/", "quality/"))])
     with RunLock(folder.lock, folder.id).acquire(heartbeat=False) as lock:
         writer = JournalWriter(folder.db)
         sql, row = (
-            (_REMOVE_BREAKPOINT, (condition.text,)) if remove else (_ADD_BREAKPOINT, (condition.text, lock.started))
+            (_REMOVE_BREAKPOINT, (text,)) if remove else (_ADD_BREAKPOINT, (condition.text, lock.started))
         )
         writer.rows(sql, [row])
         if not writer.close():
@@ -115,9 +114,17 @@ def set_breakpoint(folder: RunFolder, text: str, by: str, *, remove: bool = Fals
     return None
 
 
-def _check_is_set(text: str, conditions: Collection[str]) -> None:
-    if text not in conditions:
-        raise LooptopError(f"there is no breakpoint '{visible(text)}'; there are: {'; '.join(conditions) or 'none'}")
+def _as_set(text: str, conditions: Collection[str]) -> str:
+    """The condition that was set and differs from this one in spaces at most.
+
+    Raises:
+        LooptopError: None was.
+    """
+    for condition in conditions:
+        if "".join(condition.split()) == "".join(text.split()):
+            return condition
+    known = "; ".join(conditions) or "none"
+    raise LooptopError(f"there is no breakpoint '{visible(' '.join(text.split()))}'; there are: {known}")
 
 
 def when_it_holds(condition: Condition, before: Sequence[str]) -> str:

@@ -45,7 +45,8 @@ def test_an_action_changes_something_in_every_context_or_in_none() -> None:
     for actions in ACTIONS.values():
         for action in actions:
             assert action.changes == (action.name in CHANGING)
-    assert {"command('pause')", "command('stop')", "new", "start", "delete", "rename"} <= CHANGING
+    changing = {"new", "start", "delete", "rename", "export", "export_chart", "picture"}
+    assert {"command('pause')", "command('stop')", *changing} <= CHANGING
 
 
 async def test_keys_change_nothing_and_say_why(
@@ -96,14 +97,25 @@ def test_the_engine_refuses_as_well(home: Path, monkeypatch: pytest.MonkeyPatch)
         assert files(home) == before
 
 
-@pytest.mark.parametrize("words", [["delete", "RUN", "--yes"], ["rename", "RUN", "no"], ["resume", "RUN"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["delete", "RUN", "--yes"],
+        ["rename", "RUN", "no"],
+        ["resume", "RUN"],
+        ["export", "RUN", "--to", "csv", "--out", "OUT"],
+        ["export", "RUN", "--to", "parquet", "--out", "OUT"],
+        ["export", "RUN", "--to", "tensorboard", "--out", "OUT"],
+    ],
+)
 def test_the_command_line_takes_it_before_any_command(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
     run = make_run(state=RunState.STOPPED)
     monkeypatch.setenv(READ_ONLY, "")
     before = files(home)
-    assert main(["--readonly", *(run.id if word == "RUN" else word for word in words)]) == 2
+    given = {"RUN": run.id, "OUT": str(home / "out")}
+    assert main(["--readonly", *(given.get(word, word) for word in words)]) == 2
     assert "--readonly" in capsys.readouterr().err
     assert files(home) == before
 

@@ -309,7 +309,7 @@ async def test_whoever_leaves_hears_of_live_runs_that_were_started_elsewhere(ans
         async with app.run_test(size=SIZE) as pilot:
             app.started_here.append(here)
             await pilot.press("escape", "q")
-            await until(pilot, lambda: f"So does {other.id}, started elsewhere" in shown(app))
+            await until(pilot, lambda: f"Started elsewhere: {other.id} goes on." in shown(app))
             await pilot.press("s")
             await until(pilot, lambda: app._exit)
         message = app.return_value or ""
@@ -324,6 +324,21 @@ async def test_whoever_leaves_hears_of_live_runs_that_were_started_elsewhere(ans
             await pilot.press("escape", "q")
             await until(pilot, lambda: alone._exit)
         assert f"{other.id} goes on" in (alone.return_value or "")
+
+
+async def test_whoever_leaves_hears_that_a_paused_run_stays_paused(answers: QuickAnswers) -> None:
+    here, other = make_run(state=RunState.PAUSED), make_run(state=RunState.PAUSED)
+    with RunLock(here.lock, here.id), RunLock(other.lock, other.id):
+        app = make_app(answers)
+        async with app.run_test(size=SIZE) as pilot:
+            app.started_here.append(here)
+            await pilot.press("escape", "q")
+            await until(pilot, lambda: f"{here.id} stays paused without this screen" in shown(app))
+            await until(pilot, lambda: f"Started elsewhere: {other.id} stays" in shown(app))
+            await pilot.press("l")
+            await until(pilot, lambda: app._exit)
+        message = app.return_value or ""
+        assert "goes on" not in message and f"looptop continue {other.id}" in message
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])

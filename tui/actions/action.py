@@ -24,7 +24,7 @@ class Action:
     always: bool = False
     """Whether the key acts before the widget that has the focus sees it."""
     changes: bool = False
-    """Whether it changes a run or starts one; an app that was opened with `--readonly` refuses it."""
+    """Whether it changes or starts a run, or writes a file; an app that was opened with `--readonly` refuses it."""
     key_text: str = ""
     """The keys as the screen shows them, such as `← →`; if empty, `displayed_keys` makes it from `keys`."""
 

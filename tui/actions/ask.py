@@ -121,6 +121,7 @@ ASK_ACTIONS = {
             "Export the earlier questions and answers; with a filter, only those that it shows.",
             footer=False,
             palette=True,
+            changes=True,
         ),
         Action(
             "evaluation",
@@ -233,7 +234,7 @@ ASK_ACTIONS = {
             changes=True,
         ),
         Action("copy", "y", "copy", "Copy question, answer and model.", footer=False),
-        Action("export", "E", "export", "Export the answers on display: CSV, JSON lines, training data."),
+        Action("export", "E", "export", "Export the answers on display: CSV, JSON lines, training data.", changes=True),
         Action(
             "leave",
             "escape",

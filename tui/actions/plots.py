@@ -59,7 +59,14 @@ PLOT_ACTIONS = {
             palette=True,
         ),
         Action("overlay", "O", "overlay", "Overlay another run on the charts, or remove it.", palette=True),
-        Action("export_chart", "E", "export", "Write the chart as CSV, SVG, PNG and plain text.", palette=True),
+        Action(
+            "export_chart",
+            "E",
+            "export",
+            "Write the chart as CSV, SVG, PNG and plain text.",
+            palette=True,
+            changes=True,
+        ),
         Action(
             "step_chart(-1)", "left_square_bracket", "chart", "Choose the previous chart.", footer=False, key_text="["
         ),

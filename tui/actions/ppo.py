@@ -86,7 +86,7 @@ PPO_ACTIONS = {
         Action("compare", "C", "compare now", "Compare before and after (`looptop compare`).", palette=True),
     ),
     "ppo": (
-        run_control("pause", "space", label="pause", help="Pause the run, or continue it."),
+        run_control("pause", "space", help="Pause the run, or continue it."),
         run_control("step", "s", label="batch", help="Make one batch, then pause."),
         Action(
             "command('stage')",
@@ -148,8 +148,18 @@ PPO_ACTIONS = {
             "compare", "a", "before/after", "Show before and after: the reference beside the tuned model.", palette=True
         ),
         Action("copy", "y", "copy", "Copy the sample, or the table of its tokens.", footer=False, palette=True),
-        Action("export", "E", "export", "Write the batch with its tokens to a JSONL file.", footer=False, palette=True),
-        Action("picture", "P", "picture", "Save the screen as an SVG picture.", footer=False, palette=True),
+        Action(
+            "export",
+            "E",
+            "export",
+            "Write the batch with its tokens to a JSONL file.",
+            footer=False,
+            palette=True,
+            changes=True,
+        ),
+        Action(
+            "picture", "P", "picture", "Save the screen as an SVG picture.", footer=False, palette=True, changes=True
+        ),
         run_control("checkpoint", "c", footer=False),
         run_control("stop", "X", footer=False),
         run_control("resume", "r"),

@@ -158,7 +158,12 @@ RUN_ACTIONS = {
             changes=True,
         ),
         Action(
-            "export", "e", "export", "Export metrics and events: CSV, JSON lines, Parquet, TensorBoard.", palette=True
+            "export",
+            "e",
+            "export",
+            "Export metrics and events: CSV, JSON lines, Parquet, TensorBoard.",
+            palette=True,
+            changes=True,
         ),
         run_control("stop", "x", footer=False),
         run_control("log", "l", footer=False),

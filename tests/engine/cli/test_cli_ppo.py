@@ -159,6 +159,8 @@ def test_a_breakpoint_of_a_finished_run_says_that_it_cannot_take_effect(capsys: 
     sentence = "is set, but ppo-1 is finished: it cannot take effect unless the run is resumed"
     assert sentence in shown(capsys, "break", run.id, "kl > 8")
     assert "is gone" in shown(capsys, "break", run.id, "kl > 8", "--remove")
+    shown(capsys, "break", run.id, "kl = 3")
+    assert "is gone" in shown(capsys, "break", run.id, "kl=3", "--remove")
     assert "there is no breakpoint 'kl > 8'; there are: none" in refused(capsys, "break", run.id, "kl > 8", "--remove")
     assert "there is no figure 'kll'; did you mean 'kl'?" in refused(capsys, "break", run.id, "kll > 8")
     assert "is set" in shown(capsys, "break", run.id, "grammar < 0")

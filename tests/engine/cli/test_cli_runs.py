@@ -112,8 +112,8 @@ def test_a_figure_names_the_step_that_it_belongs_to(capsys: Capture) -> None:
     assert listed_run["figure"] == {"metric": "test_accuracy", "value": 0.505, "checkpoint": "best", "step": 72}
     assert main(["show", "vqa-1"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "accuracy 19.50 % (last checkpoint, step 80)" in printed
-    assert "test accuracy 50.50 % (best checkpoint, step 72)" in printed
+    assert "accuracy 19.50 % (last evaluation, step 80)" in printed
+    assert "test accuracy 50.50 % (best evaluation, step 72)" in printed
     assert "its model that of step 72, the best evaluation" in printed
     assert main(["show", "vqa-1", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)

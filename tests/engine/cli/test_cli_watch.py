@@ -90,7 +90,7 @@ def test_a_run_that_finished_with_alerts_says_so(monkeypatch: pytest.MonkeyPatch
 
 def test_the_last_line_names_the_step_of_its_figures(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     assert train(monkeypatch, "best") == 0
-    assert capsys.readouterr().out.splitlines()[0].endswith(", best checkpoint, step 7")
+    assert capsys.readouterr().out.splitlines()[0].endswith(", best evaluation, step 7")
     assert train(monkeypatch, "best", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["checkpoint"], result["step"]) == ("best", 7)
