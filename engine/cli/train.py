@@ -89,11 +89,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: Arguments) -> int:
     """Starts the run and watches it."""
     config = _chosen(arguments)
-    if arguments.after is None:
-        _note_live_runs()
     interrupts = Interrupts()
     with interrupts.counted():
         folder = launch(config, about=about_of(arguments), after=arguments.after, like=arguments.like)
+        if arguments.after is None:
+            _note_other_live_runs(folder)
         if arguments.detach and not interrupts.count:
             return _print_started(folder, as_json=arguments.json)
         note(f"{folder.id}  started" if arguments.after is None else f"{folder.id}  queued after {arguments.after}")
@@ -143,9 +143,9 @@ def _chosen(arguments: Arguments) -> RunConfig:
     return config
 
 
-def _note_live_runs() -> None:
+def _note_other_live_runs(new: RunFolder) -> None:
     """Says which runs share the machine with the new one."""
-    live = [each for each in Summaries().all() if each.live]
+    live = [each for each in Summaries().all() if each.live and each.id != new.id]
     if live:
         names = join_text([each.id for each in live], "and")
         note(f"looptop: also live: {names}; --after {last_in_queue(live)} queues a run behind them")

@@ -105,9 +105,7 @@ def set_breakpoint(folder: RunFolder, text: str, by: str, *, remove: bool = Fals
         parse(text, [name.rpartition("/")[2] for name in names if name.startswith(("scores/", "quality/"))])
     with RunLock(folder.lock, folder.id).acquire(heartbeat=False) as lock:
         writer = JournalWriter(folder.db)
-        sql, row = (
-            (_REMOVE_BREAKPOINT, (text,)) if remove else (_ADD_BREAKPOINT, (condition.text, lock.started))
-        )
+        sql, row = (_REMOVE_BREAKPOINT, (text,)) if remove else (_ADD_BREAKPOINT, (condition.text, lock.started))
         writer.rows(sql, [row])
         if not writer.close():
             raise LooptopError(f"the journal of {folder.id} could not be written; is the disk full?")

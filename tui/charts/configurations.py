@@ -9,7 +9,6 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Static
 
 from looptop.engine.config.differences import side_by_side
 from looptop.engine.text import counted
@@ -17,6 +16,7 @@ from looptop.tui.actions import bindings
 from looptop.tui.screens.base import Overlay
 from looptop.tui.text import cell
 from looptop.tui.widgets.bars import KeyBar
+from looptop.tui.widgets.fitted_text import FittedText
 
 WIDEST_VALUE = 44
 
@@ -37,7 +37,7 @@ class Configurations(Overlay[None]):
 
     def compose(self) -> Iterable[Widget]:
         """One text, which can be scrolled."""
-        box = VerticalScroll(Static(id="configurations"), classes="box -log")
+        box = VerticalScroll(FittedText(self._text, id="configurations"), classes="box -log")
         box.border_title = "Configurations side by side" if self._are_several else "Configuration"
         yield box
         yield KeyBar()
@@ -46,11 +46,6 @@ class Configurations(Overlay[None]):
         """Focuses the text, so that the arrows scroll it."""
         self.query_one(VerticalScroll).focus()
 
-    def on_resize(self, event: Any) -> None:
-        """Divides the width among the columns."""
-        super().on_resize(event)
-        self.call_after_refresh(self._show)
-
     def hides_key(self, action: str) -> bool:
         """Whether the bottom line leaves out an action, since it would do nothing now."""
         return action == "all" and not self._are_several
@@ -58,29 +53,28 @@ class Configurations(Overlay[None]):
     def action_all(self) -> None:
         """Shows all settings, or only those that differ."""
         self._shows_all = not self._shows_all
-        self._show()
+        self.query_one(FittedText).make_again()
 
-    def _show(self) -> None:
-        room = self.query_one(VerticalScroll).size.width - 2
-        text = self.query_one("#configurations", Static)
+    def _text(self, width: int) -> Content:
+        """The table; its columns share the width."""
+        room = width - 2
         differ = [line for line in self._lines if len(set(line[1])) > 1]
         same = [line for line in self._lines if len(set(line[1])) <= 1]
-        if not room or not self._lines:
-            text.update(Content.styled("there is no configuration", "$text-muted"))
-            return
+        if not self._lines:
+            return Content.styled("there is no configuration", "$text-muted")
         key_width = min(max(len(key) for key, _ in self._lines), max(16, room // 3))
-        width = max(8, min(WIDEST_VALUE, (room - key_width - 2) // len(self._names) - 1))
-        lines = [_line("", self._names, key_width, width, "bold")]
-        lines += [_line(key, values, key_width, width, "$text-warning bold", "≠ ") for key, values in differ]
+        column = max(8, min(WIDEST_VALUE, (room - key_width - 2) // len(self._names) - 1))
+        lines = [_line("", self._names, key_width, column, "bold")]
+        lines += [_line(key, values, key_width, column, "$text-warning bold", "≠ ") for key, values in differ]
         if not differ and self._are_several:
             lines.append(Content.styled("  no setting differs", "$text-muted"))
         if self._shows_all or not self._are_several:
-            lines += [_line(key, values, key_width, width, "") for key, values in same]
+            lines += [_line(key, values, key_width, column, "") for key, values in same]
         elif same:
             are, them = ("is", "it") if len(same) == 1 else ("are", "them")
             words = f"  {counted(len(same), 'setting')} {are} the same in all runs; a shows {them}"
             lines += [Content(""), Content.styled(words, "$text-muted")]
-        text.update(Content("\n").join(lines))
+        return Content("\n").join(lines)
 
 
 def _line(key: str, values: Sequence[str | None], key_width: int, width: int, style: str, mark: str = "  ") -> Content:

@@ -198,7 +198,7 @@ class Launcher:
             text,
             [
                 ("s", "start", "start now, beside them"),
-                ("q", "queue", f"queue it: it trains once {last} has ended, however it ends"),
+                ("q", "queue", f"queue it: it trains once {last} has ended"),
                 ("escape", "no", "back to the form"),
             ],
         )

@@ -109,7 +109,7 @@ class RunControls:
             Content.assemble((run.id, "bold"), f" {self._stopping}"),
             [
                 ("c", "checkpoint", "stop with a checkpoint"),
-                ("w", "now", "stop without one: what came after the last checkpoint is lost"),
+                ("w", "now", "stop and lose what came after the last checkpoint"),
                 ("escape", "no", "let it go on"),
             ],
         )

@@ -9,14 +9,13 @@ from typing import ClassVar
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.events import Resize
 from textual.widget import Widget
-from textual.widgets import Static
 
 from looptop.tui import actions
 from looptop.tui.actions.panes import Pane
 from looptop.tui.screens.base import Overlay
 from looptop.tui.widgets.bars import KeyBar
+from looptop.tui.widgets.fitted_text import FittedText
 
 KEYS_WIDTH = 10
 """Cells for the keys, with the space around them."""
@@ -34,7 +33,8 @@ class Help(Overlay[None]):
 
     def compose(self) -> Iterable[Widget]:
         """One text, which can be scrolled."""
-        box = VerticalScroll(Static(id="help-text"), classes="box -help")
+        text = FittedText(lambda width: text_of(self._contexts, self._pane, width - 1), id="help-text")
+        box = VerticalScroll(text, classes="box -help")
         box.border_title = "Help"
         yield box
         yield KeyBar()
@@ -42,15 +42,6 @@ class Help(Overlay[None]):
     def on_mount(self) -> None:
         """Focuses the text, so that the arrows scroll it."""
         self.query_one(VerticalScroll).focus()
-
-    def on_resize(self, event: Resize) -> None:
-        """Wraps the text for the new width."""
-        super().on_resize(event)
-        self.call_after_refresh(self._show)
-
-    def _show(self) -> None:
-        text = self.query_one("#help-text", Static)
-        text.update(text_of(self._contexts, self._pane, text.size.width - 1))
 
 
 def text_of(contexts: tuple[str, ...], pane: Pane | None, width: int) -> Content:

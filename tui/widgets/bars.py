@@ -168,4 +168,4 @@ def _is_typed(widget: Widget, key: str) -> bool:
     return widget.check_consume_key(key, _PRINTED.get(key) or key_to_character(key))
 
 
-_PRINTED = {"slash": "/", "question_mark": "?", "full_stop": ".", "space": " "}
+_PRINTED = {"slash": "/", "question_mark": "?", "full_stop": ".", "space": " ", "plus": "+", "minus": "-"}
