@@ -13,12 +13,15 @@ from msgspec import Struct
 
 from looptop.engine.config.reward import PreferenceConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.data import NEWSROOM, newsroom_seed, read_table
+from looptop.engine.ppo.data import NEWSROOM, newsroom_seed
 from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.ppo.tables import Table, read_table
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import counted, visible
 
 _log = logging.getLogger("looptop.data")
+
+_COLUMNS = ("query", "prompt", "chosen", "rejected", "response", "rating")
 
 MAX_PAIRS_PER_RATING = 4
 """The largest number of pairs in which a rated response is the better one, if pairs are made across queries."""
@@ -59,7 +62,7 @@ def load_pairs(config: PreferenceConfig, reads: str, seed: int) -> tuple[list[Pa
     elif source.partition(":")[0] == NEWSROOM:
         return _split(_newsroom(source, config.max_pairs or 4000), config, across, seed)
     else:
-        preferences = _of_table(read_table(source, config.split), source)
+        preferences = _of_table(read_table(source, config.split, _COLUMNS), source)
     return _split(preferences, config, across, seed)
 
 
@@ -142,22 +145,16 @@ def _rated(run: RunFolder) -> list[Rating]:
     return ratings
 
 
-def _of_table(table: Any, source: str) -> Sequence[Pair] | Sequence[Rating]:
-    columns = set(table.column_names)
+def _of_table(table: Table, source: str) -> Sequence[Pair] | Sequence[Rating]:
+    columns = set(table.names)
     query = next((name for name in ("query", "prompt") if name in columns), None)
     if {"chosen", "rejected"} <= columns:
-        rows = [
-            Pair(_text(row, query), _text(row, "chosen"), _text(row, "rejected"))
-            for row in table.select_columns([name for name in (query, "chosen", "rejected") if name])
-        ]
+        rows = [Pair(_text(row, query), _text(row, "chosen"), _text(row, "rejected")) for row in table.rows()]
         good = [pair for pair in rows if pair.chosen.strip() and pair.rejected.strip() and pair.chosen != pair.rejected]
         _say_left_out(len(rows) - len(good), "pair", "empty or of two equal responses")
         return good
     if {"response", "rating"} <= columns and query:
-        rated = [
-            Rating(_text(row, query), _text(row, "response"), _number(row["rating"]))
-            for row in table.select_columns([query, "response", "rating"])
-        ]
+        rated = [Rating(_text(row, query), _text(row, "response"), _number(row["rating"])) for row in table.rows()]
         kept = [rating for rating in rated if rating.response.strip() and math.isfinite(rating.rating)]
         _say_left_out(len(rated) - len(kept), "rating", "no response or no number")
         return kept
