@@ -31,6 +31,7 @@ from looptop.engine.vqa.data.rows import (
     Progress,
     Row,
     answer_type,
+    id_of_image,
     image_problem,
     none_left_error,
     reported,
@@ -38,7 +39,7 @@ from looptop.engine.vqa.data.rows import (
 from looptop.engine.vqa.data.table import SPLIT_OF_NAME
 from looptop.engine.vqa.images.decode import check_image, has_image_suffix
 
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
 """Part of every digest, so that sets of an older format are made again."""
 
 ROWS_PER_CHUNK = 10_000
@@ -267,7 +268,7 @@ def _image_of(value: Any, images: Path | None) -> tuple[str, str]:
     if isinstance(data, bytes):
         return _as_file(data, name)
     path = image_name(Cells(image=data))
-    return str(images / path) if images else path, path
+    return str(images / path) if images else path, id_of_image(path, images or Path())
 
 
 def _as_file(data: bytes, name: str) -> tuple[str, str]:

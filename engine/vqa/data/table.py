@@ -28,7 +28,7 @@ from looptop.engine.vqa.data.json_rows import (
 )
 from looptop.engine.vqa.data.left_out import Problems
 from looptop.engine.vqa.data.other_formats import HEAD_BYTES, is_vqa_v2, refuse_columns, refuse_other_format
-from looptop.engine.vqa.data.rows import ImageChecks, Row, answer_type, none_left_error
+from looptop.engine.vqa.data.rows import ImageChecks, Row, answer_type, id_of_image, none_left_error
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 JSON_SUFFIX = ".json"
@@ -123,7 +123,7 @@ def rows(table: Path, problems: Problems, images_folder: Path | None = None, id_
         if images.usable(image):
             yield Row(
                 image=image,
-                image_id=row.image_id or image_text,
+                image_id=row.image_id or id_of_image(image_text, folder),
                 question_id=key,
                 question=row.question,
                 answer=row.answer,

@@ -356,6 +356,13 @@ def test_what_is_wrong_in_a_prepared_set_is_named_by_its_row(tmp_path: Path) -> 
     ]
 
 
+def test_an_image_of_a_prepared_set_named_in_several_ways_is_one_image(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    given = rows() + [row | {"image": f"{start}{row['image']}"} for row in rows() for start in ("./", f"{tmp_path}/")]
+    data = as_prepared(tmp_path, given)
+    assert {*data.train["image_id"], *data.validation["image_id"]} == {f"{n}.png" for n in range(6)}
+
+
 def test_looptops_own_columns_are_checked_too(tmp_path: Path) -> None:
     names = ("image", "image_id", "question_id", "question", "answer", "answers", "question_type", "answer_type")
     columns: dict[str, list[Any]] = {name: ["a", "b", "c"] for name in names}

@@ -147,6 +147,21 @@ def test_a_table_that_is_all_wrong(tmp_path: Path, name: str, content: str | byt
         load_data(DataConfig(source=str(tmp_path)))
 
 
+@pytest.mark.parametrize("name", ["all.csv", "all.jsonl"])
+def test_an_image_named_in_several_ways_is_one_image(tmp_path: Path, name: str) -> None:
+    names = [f"{start}pictures/{n}.jpg" for n in range(3) for start in ("", "./", "pictures/..//", f"{tmp_path}/")]
+    lines = [{"image": image, "question": "What?", "answer": "x"} for image in names]
+    if name == "all.csv":
+        text = "image,question,answer\n" + "".join(",".join(line.values()) + "\n" for line in lines)
+    else:
+        text = "\n".join(map(json.dumps, lines))
+    write_table(tmp_path, name, text)
+    data = load_data(DataConfig(source=str(tmp_path)))
+    assert {*data.train["image_id"], *data.validation["image_id"]} == {f"pictures/{n}.jpg" for n in range(3)}
+    files = [{str(Path(image).resolve()) for image in split["image"]} for split in (data.train, data.validation)]
+    assert not files[0] & files[1]
+
+
 def test_several_tables_need_names(tmp_path: Path) -> None:
     write_table(tmp_path, "a.csv", "")
     write_table(tmp_path, "b.csv", "")
