@@ -222,6 +222,12 @@ def test_a_list_of_which_the_votes_are_not_clear_is_refused(text: str) -> None:
         ),
         ({"question": "q", "answer": "x", "image_id": True}, problem_kinds.BAD_ROW, "image_id: expected `int | str`"),
         ({"question": "q", "answer": "x", "answer_type": {}}, problem_kinds.BAD_ROW, "answer_type: expected `str`"),
+        ({"question": "q", "answers": [16**6000]}, problem_kinds.BAD_ROW, "answers: a number of thousands of digits"),
+        (
+            {"question": "q", "answer": "x", "image_id": 16**6000},
+            problem_kinds.BAD_ROW,
+            "image_id: a number of thousands of digits",
+        ),
         ({"question": "\ud800", "answer": "x"}, problem_kinds.BAD_ROW, "question: not UTF-8 text"),
         ({"question": "q", "answers": ["\udcff"]}, problem_kinds.BAD_ROW, "answers: not UTF-8 text"),
     ],
