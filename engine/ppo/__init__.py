@@ -9,7 +9,8 @@ One batch, in the order of reading:
 A run:
 
 - `training` from a configuration to a result; `trainer` fits steps into transformers' Trainer
-- `data` queries; `loading` policy, `reference` and tokenizer; `fast_t5` kernels for CPUs; `policy_evaluator` evaluation
+- `data` queries; `tables` the files and data sets that texts come from
+- `loading` policy, `reference` and tokenizer; `fast_t5` kernels for CPUs; `policy_evaluator` evaluation
 - `stages` holds, records and checks a batch; `recorder`, `journal` and `records` what is recorded; `health` its checks
 - `judgements` and `breakpoints` (with `breakpoint_conditions`) what a person does while it runs
 - `preferences` and `reward_training` a reward model from pairs or ratings; `reward_function` a Python function as one

@@ -12,17 +12,14 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from looptop.engine.config.ppo import QueryConfig
-from looptop.engine.errors import LooptopError, error_text
-from looptop.engine.paths import path_of
+from looptop.engine.errors import LooptopError
+from looptop.engine.ppo.tables import read_table
 from looptop.engine.runs.messages import packable
 from looptop.engine.text import counted, visible
 
 _log = logging.getLogger("looptop.data")
 
 NEWSROOM = "newsroom"
-READERS = {".csv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
-"""The name of `datasets`' reader for each ending of file names."""
-
 NEWSROOM_LENGTH = 1_000_000
 """The world is endless, but a sampler needs a length."""
 
@@ -220,50 +217,16 @@ def read_texts(config: QueryConfig) -> list[str]:
     Raises:
         LooptopError: The data set is missing, cannot be read, or has no such column or no text in it.
     """
-    table = read_table(config.source, config.split)
-    if config.text_column not in table.column_names:
+    table = read_table(config.source, config.split, [config.text_column], config.max_queries)
+    if config.text_column not in table.names:
         raise LooptopError(
             f"{visible(config.source)} has no column '{visible(config.text_column)}'; its columns are:"
-            f" {visible(', '.join(table.column_names))}; choose one with --set data.text_column=NAME"
+            f" {visible(', '.join(table.names))}; choose one with --set data.text_column=NAME"
         )
-    column = table[config.text_column][: config.max_queries]
+    column = table.columns[config.text_column]
     texts = [text for text in column if isinstance(text, str) and text.strip()]
     if len(texts) < len(column):
         _log.warning("empty or no text, so left out: %d of %s", len(column) - len(texts), counted(len(column), "text"))
     if not texts:
         raise LooptopError(f"the column '{visible(config.text_column)}' of {visible(config.source)} holds no text")
     return texts
-
-
-def read_table(source: str, split: str) -> Any:
-    """A data set of the hub or a local file, as a `datasets.Dataset`.
-
-    Args:
-        source: A data set's name, or a CSV, JSON, JSONL or Parquet file.
-        split: The split of a data set on the hub.
-
-    Raises:
-        LooptopError: The data is missing or cannot be read.
-    """
-    import datasets
-
-    datasets.disable_progress_bars()
-    path = path_of(source)
-    reader = READERS.get(path.suffix.lower())
-    try:
-        if path.is_file():
-            if reader is None:
-                known = ", ".join(READERS)
-                raise LooptopError(f"{visible(source)} is not a table that can be read; its name must end in {known}")
-            return datasets.load_dataset(reader, data_files=str(path), split="train")
-        if path.is_dir() and (path / "dataset_info.json").is_file():
-            return datasets.load_from_disk(str(path))
-        return datasets.load_dataset(source, split=split)
-    except LooptopError:
-        raise
-    except Exception as error:  # pyarrow, the hub and the file system each raise errors of their own.
-        cause = error.__cause__ or error
-        raise LooptopError(
-            f"the data {visible(source)} cannot be read: {error_text(cause)};"
-            " give newsroom, a CSV, JSONL or Parquet file, or a data set's name on the hub"
-        ) from None

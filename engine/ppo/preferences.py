@@ -13,12 +13,17 @@ from msgspec import Struct
 
 from looptop.engine.config.reward import PreferenceConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.data import NEWSROOM, newsroom_seed, read_table
+from looptop.engine.ppo.data import NEWSROOM, newsroom_seed
 from looptop.engine.ppo.journal import PpoJournal
+from looptop.engine.ppo.tables import Table, read_table
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.text import counted, visible
 
 _log = logging.getLogger("looptop.data")
+
+_COLUMNS = ("query", "prompt", "chosen", "rejected", "response", "rating")
+
+_NO_TEXT = "a list, an object or a truth value instead of a text"
 
 MAX_PAIRS_PER_RATING = 4
 """The largest number of pairs in which a rated response is the better one, if pairs are made across queries."""
@@ -59,7 +64,7 @@ def load_pairs(config: PreferenceConfig, reads: str, seed: int) -> tuple[list[Pa
     elif source.partition(":")[0] == NEWSROOM:
         return _split(_newsroom(source, config.max_pairs or 4000), config, across, seed)
     else:
-        preferences = _of_table(read_table(source, config.split), source)
+        preferences = _of_table(read_table(source, config.split, _COLUMNS), source)
     return _split(preferences, config, across, seed)
 
 
@@ -142,22 +147,22 @@ def _rated(run: RunFolder) -> list[Rating]:
     return ratings
 
 
-def _of_table(table: Any, source: str) -> Sequence[Pair] | Sequence[Rating]:
-    columns = set(table.column_names)
+def _of_table(table: Table, source: str) -> Sequence[Pair] | Sequence[Rating]:
+    columns = set(table.names)
     query = next((name for name in ("query", "prompt") if name in columns), None)
     if {"chosen", "rejected"} <= columns:
-        rows = [
-            Pair(_text(row, query), _text(row, "chosen"), _text(row, "rejected"))
-            for row in table.select_columns([name for name in (query, "chosen", "rejected") if name])
+        read = [_texts(row, query, "chosen", "rejected") for row in table.rows()]
+        pairs = [Pair(*texts) for texts in read if texts]
+        _say_left_out(len(read) - len(pairs), "pair", _NO_TEXT)
+        good = [
+            pair for pair in pairs if pair.chosen.strip() and pair.rejected.strip() and pair.chosen != pair.rejected
         ]
-        good = [pair for pair in rows if pair.chosen.strip() and pair.rejected.strip() and pair.chosen != pair.rejected]
-        _say_left_out(len(rows) - len(good), "pair", "empty or of two equal responses")
+        _say_left_out(len(pairs) - len(good), "pair", "empty or of two equal responses")
         return good
     if {"response", "rating"} <= columns and query:
-        rated = [
-            Rating(_text(row, query), _text(row, "response"), _number(row["rating"]))
-            for row in table.select_columns([query, "response", "rating"])
-        ]
+        rows = [(_texts(row, query, "response"), _number(row["rating"])) for row in table.rows()]
+        rated = [Rating(texts[0], texts[1], rating) for texts, rating in rows if texts]
+        _say_left_out(len(rows) - len(rated), "rating", _NO_TEXT)
         kept = [rating for rating in rated if rating.response.strip() and math.isfinite(rating.rating)]
         _say_left_out(len(rated) - len(kept), "rating", "no response or no number")
         return kept
@@ -172,15 +177,29 @@ def _say_left_out(count: int, noun: str, why: str) -> None:
         _log.warning("left out: %s (%s)", counted(count, noun), why)
 
 
-def _text(row: Mapping[str, Any], name: str | None) -> str:
-    value = row[name] if name else ""
-    return value if isinstance(value, str) else ""
+def _texts(row: Mapping[str, Any], *names: str | None) -> list[str] | None:
+    """The cells of these columns as texts, "" where there is no column; None if one of them is neither text nor number.
+
+    Numbers are kept apart: ratings of two queries that are numbers must not become ratings of one query.
+    """
+    cells = [_text(row[name]) if name else "" for name in names]
+    texts = [cell for cell in cells if cell is not None]
+    return texts if len(texts) == len(cells) else None
+
+
+def _text(value: Any) -> str | None:
+    """A cell as text: an empty one is "", a number its digits; None for anything else."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return str(value)
 
 
 def _number(value: Any) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 

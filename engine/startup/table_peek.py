@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import dropwhile, islice
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def _rows_of(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
             return
         lines = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
         if kind == ".csv":
-            reader = csv.DictReader(lines)
+            reader = csv.DictReader(dropwhile(str.isspace, lines))
             columns += reader.fieldnames or ()
             yield from reader
             return

@@ -142,7 +142,7 @@ def text_of(value: Any, column: str) -> str:
     """A cell as a string: an empty cell becomes "", 3.0 becomes "3", true becomes "yes".
 
     Raises:
-        RowError: The value is a list, an object or bytes.
+        RowError: The value is a list, an object or bytes, or a number of thousands of digits.
     """
     if isinstance(value, str):
         if not value.isascii():
@@ -155,7 +155,7 @@ def text_of(value: Any, column: str) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < _MAX_WHOLE_FLOAT:
         return str(int(value))
     if isinstance(value, (int, float, Decimal)):
-        return str(value)
+        return _number_text(value, column)
     raise _unexpected("str", value, column)
 
 
@@ -166,7 +166,7 @@ def id_of(value: Any, column: str) -> str:
         RowError: The value is neither a number nor a string.
     """
     if type(value) is int:
-        return str(value)
+        return _number_text(value, column)
     if isinstance(value, bool):
         raise _unexpected("int | str", value, column)
     try:
@@ -290,6 +290,13 @@ class _NumpyToPython(ast.NodeTransformer):
 
     def visit_Set(self, node: ast.Set) -> ast.AST:
         return self.generic_visit(ast.List(node.elts, ast.Load()))
+
+
+def _number_text(value: float | Decimal, column: str) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python writes whole numbers of up to 4,300 digits.
+        raise RowError(problem_kinds.BAD_ROW, f"{column}: a number of thousands of digits", column) from None
 
 
 def _refuse_surrogates(text: str, column: str) -> None:

@@ -20,8 +20,9 @@ FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, RowError)
 """The errors that reading one row may raise."""
 
 _cells = msgspec.json.Decoder(Cells)
-_TEXT_OR_NAN = re.compile(rb'"(?:[^"\\]|\\.)*+"|\bNaN\b', re.DOTALL)
-"""Strings are matched whole, so that `NaN` inside a string is not replaced."""
+_TEXT_OR_NAN = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|\bNaN\b', re.DOTALL)
+"""Strings are matched whole, so that `NaN` inside a string is not replaced. One that is never closed is matched to the
+end: otherwise each quotation mark in it would be tried as another beginning."""
 
 
 def decode_nan(decode: Callable[[bytes], T], data: bytes) -> T:

@@ -11,7 +11,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,22 @@ from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.files.private import refuse_if_read_only
 from looptop.engine.home import home
 from looptop.engine.text import visible
+from looptop.engine.training.quiet_datasets import quiet
 from looptop.engine.vqa.data.cells import ANSWER_COLUMNS, Cells, RowError, checked_row, image_name
 from looptop.engine.vqa.data.left_out import BROKEN_IMAGE, DUPLICATE_ID, MISSING_IMAGE, UNSUPPORTED_IMAGE, Problems
-from looptop.engine.vqa.data.rows import Progress, Row, answer_type, image_problem, none_left_error, reported
+from looptop.engine.vqa.data.rows import (
+    Progress,
+    Row,
+    answer_type,
+    id_of_image,
+    image_problem,
+    none_left_error,
+    reported,
+)
 from looptop.engine.vqa.data.table import SPLIT_OF_NAME
 from looptop.engine.vqa.images.decode import check_image, has_image_suffix
 
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
 """Part of every digest, so that sets of an older format are made again."""
 
 ROWS_PER_CHUNK = 10_000
@@ -130,18 +138,6 @@ def open_folder(
 def is_prepared(folder: Path) -> bool:
     """Whether `save_to_disk` wrote the folder."""
     return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Turns off the progress bars of `datasets`, which would be drawn into a log or the app."""
-    hidden = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        if not hidden:
-            datasets.enable_progress_bars()
 
 
 def _refuse_empty(folder: Path) -> None:
@@ -272,7 +268,7 @@ def _image_of(value: Any, images: Path | None) -> tuple[str, str]:
     if isinstance(data, bytes):
         return _as_file(data, name)
     path = image_name(Cells(image=data))
-    return str(images / path) if images else path, path
+    return str(images / path) if images else path, id_of_image(path, images or Path())
 
 
 def _as_file(data: bytes, name: str) -> tuple[str, str]:

@@ -108,6 +108,17 @@ def image_problem(error: LooptopError, path: str) -> str:
     return BROKEN_IMAGE if os.path.lexists(path) else MISSING_IMAGE
 
 
+def id_of_image(name: str, folder: Path) -> str:
+    """The id of an image without one: its path in the folder, the same for `a.png`, `./a.png` and `/FOLDER/a.png`.
+
+    Args:
+        name: The image's path, as the data names it.
+        folder: The folder of the images.
+    """
+    path = os.path.normpath(name)
+    return path.removeprefix(os.path.normpath(folder.absolute()) + os.sep)
+
+
 def answer_type(answer: str) -> str:
     """The answer's type, by VQA v2's names: `yes/no`, `number` or `other`."""
     if answer.lower() in ("yes", "no"):

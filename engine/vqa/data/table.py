@@ -7,8 +7,10 @@ import csv
 import io
 import itertools
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 from msgspec import Raw, Struct
@@ -28,7 +30,7 @@ from looptop.engine.vqa.data.json_rows import (
 )
 from looptop.engine.vqa.data.left_out import Problems
 from looptop.engine.vqa.data.other_formats import HEAD_BYTES, is_vqa_v2, refuse_columns, refuse_other_format
-from looptop.engine.vqa.data.rows import ImageChecks, Row, answer_type, none_left_error
+from looptop.engine.vqa.data.rows import ImageChecks, Row, answer_type, id_of_image, none_left_error
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 JSON_SUFFIX = ".json"
@@ -43,6 +45,11 @@ SPLIT_OF_NAME = {
 """The split of a table, by its name without the suffix."""
 ANNOTATIONS = ("Annotations", "annotations")
 """The folder of the tables in VizWiz's own folder, beside the folders of images."""
+
+MAX_ROW_LINES = 100
+"""The largest number of lines of a row of CSV; a quotation mark that is never closed makes one row of all the rest."""
+
+_EXCEL_SEPARATOR = re.compile(r'"?sep=.?"?', re.IGNORECASE)
 
 FIRST_ROWS = 100
 """The number of a table's rows that are checked before a run starts."""
@@ -123,7 +130,7 @@ def rows(table: Path, problems: Problems, images_folder: Path | None = None, id_
         if images.usable(image):
             yield Row(
                 image=image,
-                image_id=row.image_id or image_text,
+                image_id=row.image_id or id_of_image(image_text, folder),
                 question_id=key,
                 question=row.question,
                 answer=row.answer,
@@ -142,7 +149,7 @@ def check_columns(table: Path) -> None:
     if table.suffix.lower() in (".csv", ".tsv"):
         try:
             with table.open(encoding="utf-8-sig", newline="") as file:
-                header = file.readline()
+                header, _ = _header(file)
         except (OSError, UnicodeDecodeError):  # Reading the whole table gives a better message.
             return
         _columns(table, header)
@@ -188,10 +195,28 @@ class ImagesMissingError(LooptopError):
 def _columns(table: Path, header: str) -> tuple[str, list[str]]:
     """The delimiter and the column names."""
     for delimiter in (",", ";", "\t", "|"):
-        columns = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
+        try:
+            columns = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
+        except csv.Error:  # A name is longer than a cell may be.
+            continue
         if {"image", "question"} <= set(columns) and not set(columns).isdisjoint(ANSWER_COLUMNS):
+            _refuse_twice(table, columns)
             return delimiter, columns
     raise LooptopError(f"the first line of {visible(table)} must name the columns image, question and answer")
+
+
+def _refuse_twice(table: Path, columns: list[str]) -> None:
+    for name in Cells.__struct_fields__:
+        if columns.count(name) > 1:
+            raise LooptopError(f"the first line of {visible(table)} names the column {name} twice; rename one of them")
+
+
+def _header(file: TextIO) -> tuple[str, int]:
+    """The first line that may name columns, and its number: it may follow empty lines and Excel's `sep=;`."""
+    header, number = file.readline(), 1
+    while header and (not header.strip() or _EXCEL_SEPARATOR.fullmatch(header.strip())):
+        header, number = file.readline(), number + 1
+    return header, number
 
 
 def _read(table: Path, problems: Problems) -> Iterator[tuple[str, int, Cells]]:
@@ -201,6 +226,8 @@ def _read(table: Path, problems: Problems) -> Iterator[tuple[str, int, Cells]]:
         yield from (("line", line, cells) for line, cells in _read_csv(table, problems))
         return
     data = read_json_bytes(table)
+    if b"\n" not in data:
+        data = data.replace(b"\r", b"\n")  # Lines may end as on old Macs; JSON has no bare `\r` inside texts.
     _refuse_others(table, data)
     refuse_columns(table, data)
     if _is_one_document(data, suffix):
@@ -221,36 +248,42 @@ def _is_one_document(data: bytes, suffix: str) -> bool:
 
 def _read_csv(table: Path, problems: Problems) -> Iterator[tuple[int, Cells]]:
     text = io.StringIO(_text(table), newline="")
-    delimiter, columns = _columns(table, text.readline())
+    header, header_line = _header(text)
+    delimiter, columns = _columns(table, header)
     needed = {"image", "question", next(name for name in ANSWER_COLUMNS if name in columns)}
     reader = csv.reader(text, delimiter=delimiter)
     while True:
-        line = reader.line_num + 2
+        line = reader.line_num + header_line + 1
         try:
             values = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            problems.add(problem_kinds.BAD_ROW, f"{table.name} line {line}", error)
+            problems.add(problem_kinds.BAD_ROW, _place(table, line, reader.line_num + header_line), error)
             continue
         if not values:
             continue
+        end = reader.line_num + header_line
+        where = _place(table, line, end)
+        if end - line >= MAX_ROW_LINES:
+            problems.add(problem_kinds.BAD_ROW, where, f"one row of {end - line + 1:,} lines: a stray quotation mark")
+            continue
         cells = dict(zip(columns, values, strict=False))
         if not needed <= cells.keys() or any(values[len(columns) :]):
-            problems.add(
-                problem_kinds.BAD_ROW,
-                f"{table.name} line {line}",
-                f"{counted(len(values), 'column')}, not {len(columns)}",
-            )
+            problems.add(problem_kinds.BAD_ROW, where, f"{counted(len(values), 'column')}, not {len(columns)}")
             continue
         known = {key: value for key, value in cells.items() if key in Cells.__struct_fields__}
         try:
             if "answers" in known:
                 known["answers"] = parse_votes_cell(known["answers"])
         except RowError as error:
-            problems.add(error.kind, f"{table.name} line {line}", error)
+            problems.add(error.kind, where, error)
             continue
         yield line, Cells(**known)
+
+
+def _place(table: Path, line: int, end: int) -> str:
+    return f"{table.name} line {line}" if end <= line else f"{table.name} lines {line} to {end}"
 
 
 def _read_jsonl(table: Path, data: bytes, problems: Problems) -> Iterator[tuple[int, Cells]]:

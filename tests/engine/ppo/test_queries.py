@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 from transformers import AutoTokenizer
 
 from looptop.engine.config.ppo import QueryConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.data import load, load_unseen
+from looptop.engine.ppo.data import load, load_unseen, read_texts
 from tests.factories.ppo import TEXTS, save_texts, save_tokenizer
 
 
@@ -91,6 +93,14 @@ def test_empty_texts_are_left_out_and_reported(
         ("x.csv", "", "cannot be read"),
         ("x.parquet", "no parquet", "cannot be read"),
         ("x.txt", "a\n", "is not a table that can be read; its name must end in .csv, .jsonl, .json, .parquet"),
+        ("x.jsonl", '{"text": "a"}\n\n{"text', "x.jsonl cannot be read: line 3, column 2: "),
+        ("x.jsonl", '{"text": "a"}\n["b"]\n', "line 2 is not an object"),
+        ("x.json", '[{"text": "a"}, 5]', "entry 2 is not an object"),
+        ("x.jsonl", '{"text": "a", "text": "b"}\n', "more than one column is called 'text'"),
+        ("x.jsonl", '{"text": "\\ud800"}\n', "line 1 is not UTF-8 text"),
+        ("x.csv", "text,text\na,b\n", "more than one column is called 'text'"),
+        ("x.csv", "text\na,b\nc\n", "its rows have more cells than its first line has names"),
+        ("x.csv", 'text\n"a\nb\n', "EOF inside string"),
         ("newsroom:x", None, "write newsroom, or newsroom:SEED with a number"),
         ("nobody/nothing", None, "the data nobody/nothing cannot be read"),
     ],
@@ -105,3 +115,67 @@ def test_data_that_cannot_be_used_is_a_sentence(
     with pytest.raises(LooptopError) as caught:
         load(config(source), tokenizer, 64, 1)
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a*.csv", "a?.csv", "a[1].csv", "a[b.csv", "d[x]/a.csv", "x::a.csv", "a#b.csv"])
+def test_the_name_of_a_file_is_no_pattern(tmp_path: Path, name: str) -> None:
+    for other in ("a.csv", "a1.csv", "ab.csv"):
+        (tmp_path / other).write_text("text\nof another file\n")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("text\nits own\n")
+    assert read_texts(config(tmp_path / name)) == ["its own"]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["NA", "None", "null", "nan", "N/A"],
+        ["12", "13", "1.50"],
+        ["True", "false"],
+        ["2020-01-01", "2020-01-02T00:00:00"],
+        [*map(str, range(12_000)), "abc"],
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "json"])
+def test_texts_that_look_like_something_else_are_texts(tmp_path: Path, ending: str, texts: list[str]) -> None:
+    path = tmp_path / f"texts.{ending}"
+    ids = [*range(len(texts) - 1), "the last"]
+    if ending == "csv":
+        path.write_text("id,text\n" + "".join(f"{key},{text}\n" for key, text in zip(ids, texts, strict=True)))
+    else:
+        lines = [json.dumps({"id": key, "text": text}) for key, text in zip(ids, texts, strict=True)]
+        path.write_text("\n".join(lines) if ending == "jsonl" else f"[{', '.join(lines)}]")
+    assert read_texts(config(path)) == texts
+    assert read_texts(config(path, max_queries=2)) == texts[:2]
+
+
+def test_parquet_that_is_no_text_is_a_sentence_that_names_the_file(tmp_path: Path) -> None:
+    offsets, not_text = pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")
+    parquet.write_table(
+        pa.table({"text": pa.Array.from_buffers(pa.string(), 1, [None, offsets, not_text])}), tmp_path / "bytes.parquet"
+    )
+    with pytest.raises(LooptopError, match=r"bytes\.parquet cannot be read: it is not UTF-8 text"):
+        read_texts(config(tmp_path / "bytes.parquet"))
+    pictures = datasets.Features({"text": datasets.Image()})
+    broken = datasets.Dataset.from_dict({"text": [{"bytes": b"no picture", "path": "x"}]}, features=pictures)
+    broken.to_parquet(str(tmp_path / "pictures.parquet"))
+    with pytest.raises(LooptopError, match=r"the column 'text' of .*pictures\.parquet holds no text"):
+        read_texts(config(tmp_path / "pictures.parquet"))
+    broken.save_to_disk(str(tmp_path / "pictures"))
+    with pytest.raises(LooptopError, match=r"pictures cannot be read: cannot identify image file"):
+        read_texts(config(tmp_path / "pictures"))
+
+
+def test_a_file_that_cannot_be_read_puts_nothing_else_on_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["text", "text", "\x1b]0;title\x07"]
+    parquet.write_table(pa.Table.from_arrays([pa.array(["a"])] * 3, names=names), tmp_path / "x.parquet")
+    folder = tmp_path / "\x1b[31m"
+    folder.mkdir()
+    (folder / "x.parquet").write_bytes((tmp_path / "x.parquet").read_bytes())
+    for source in (tmp_path / "x.parquet", folder):
+        with pytest.raises(LooptopError) as caught:
+            read_texts(config(source))
+        assert "\x1b" not in str(caught.value)
+    assert capfd.readouterr() == ("", "") and not caplog.records

@@ -70,6 +70,50 @@ def test_a_query_is_on_one_side_only_and_bad_pairs_are_left_out(tmp_path: Path) 
     assert len(few) == 3
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize("start", ["", "q"])
+def test_ratings_of_queries_that_are_numbers_are_paired_within_a_query(tmp_path: Path, ending: str, start: str) -> None:
+    rows: list[dict[str, object]] = [
+        {"query": f"{start}{n}" if start else n, "response": f"{word} {n}", "rating": rating}
+        for n in range(8)
+        for word, rating in (("good", 2), ("bad", n % 2))
+    ]
+    path = tmp_path / f"ratings.{ending}"
+    if ending == "csv":
+        cells = [",".join(map(str, row.values())) for row in rows]
+        path.write_text("\n".join(["query,response,rating", *cells]))
+    else:
+        save_rows(path, rows)
+    train, held_out = load_pairs(preferences(source=str(path)), "both", 1)
+    made = {(pair.query, pair.chosen, pair.rejected) for pair in [*train, *held_out]}
+    assert made == {(f"{start}{n}", f"good {n}", f"bad {n}") for n in range(8)}
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "why"),
+    [
+        (1, 2.5, ""),
+        ([{"role": "user", "content": "a"}], [], "a list, an object or a truth value instead of a text"),
+        (True, False, "a list, an object or a truth value instead of a text"),
+        (None, "b", "empty or of two equal responses"),
+        (float("nan"), "b", "empty or of two equal responses"),
+    ],
+)
+def test_numbers_are_texts_and_what_is_no_text_is_left_out_for_the_true_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, better: object, worse: object, why: str
+) -> None:
+    rows: list[dict[str, object]] = [
+        *({"query": n, "chosen": "good", "rejected": "bad"} for n in range(2)),
+        *({"query": n, "chosen": better, "rejected": worse} for n in range(2)),
+    ]
+    train, held_out = load_pairs(preferences(source=save_rows(tmp_path / "x.jsonl", rows)), "both", 1)
+    assert {pair.query for pair in [*train, *held_out]} == {"0", "1"}
+    if why:
+        assert len(train) == len(held_out) == 1 and f"left out: 2 pairs ({why})" in caplog.text
+    else:
+        assert Pair(train[0].query, "1", "2.5") in train and not caplog.text
+
+
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [

@@ -16,12 +16,14 @@ from pyarrow import parquet
 
 from looptop.engine.cli.main import main
 from looptop.engine.config import override, preset
+from looptop.engine.config.ppo import QueryConfig
 from looptop.engine.errors import SettingError
+from looptop.engine.ppo.data import read_texts
 from looptop.engine.ppo.reward_function import what_is_wrong
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup import host, preflight
 from looptop.engine.startup.preflight import refuse_unusable
-from looptop.engine.startup.table_peek import peek
+from looptop.engine.startup.table_peek import count_rows, peek
 
 BROKEN = [
     ("return [1.0]", "the reward mine gave 1 score for 2 responses"),
@@ -107,6 +109,14 @@ def test_too_few_texts_to_hold_some_out_are_refused(suffix: str, tmp_path: Path)
     refuse_unusable(override(preset("tiny", "ppo"), [f"data.source={file}", "held_out=2"]))
     error = refused("ppo", f"data.source={file}", "held_out=2", "max_queries=1")
     assert error.key == "data.held_out" and "gives 1 text," in str(error)
+
+
+def test_the_names_of_a_tables_columns_may_follow_empty_lines(tmp_path: Path) -> None:
+    file = tmp_path / "texts.csv"
+    file.write_text("\n \r\ntext\na\nb\nc\n")
+    assert (peek(str(file), 1).columns, count_rows(str(file))) == (["text"], 3)
+    refuse_unusable(override(preset("tiny", "ppo"), [f"data.source={file}", "held_out=2"]))
+    assert read_texts(QueryConfig(source=str(file))) == ["a", "b", "c"]
 
 
 def test_a_table_that_cannot_be_read_is_left_to_the_run(tmp_path: Path) -> None:

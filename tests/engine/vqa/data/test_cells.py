@@ -222,6 +222,12 @@ def test_a_list_of_which_the_votes_are_not_clear_is_refused(text: str) -> None:
         ),
         ({"question": "q", "answer": "x", "image_id": True}, problem_kinds.BAD_ROW, "image_id: expected `int | str`"),
         ({"question": "q", "answer": "x", "answer_type": {}}, problem_kinds.BAD_ROW, "answer_type: expected `str`"),
+        ({"question": "q", "answers": [16**6000]}, problem_kinds.BAD_ROW, "answers: a number of thousands of digits"),
+        (
+            {"question": "q", "answer": "x", "image_id": 16**6000},
+            problem_kinds.BAD_ROW,
+            "image_id: a number of thousands of digits",
+        ),
         ({"question": "\ud800", "answer": "x"}, problem_kinds.BAD_ROW, "question: not UTF-8 text"),
         ({"question": "q", "answers": ["\udcff"]}, problem_kinds.BAD_ROW, "answers: not UTF-8 text"),
     ],
@@ -354,6 +360,13 @@ def test_what_is_wrong_in_a_prepared_set_is_named_by_its_row(tmp_path: Path) -> 
         "empty answer: train row 2",
         "duplicate id: question 1 (train row 3)",
     ]
+
+
+def test_an_image_of_a_prepared_set_named_in_several_ways_is_one_image(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    given = rows() + [row | {"image": f"{start}{row['image']}"} for row in rows() for start in ("./", f"{tmp_path}/")]
+    data = as_prepared(tmp_path, given)
+    assert {*data.train["image_id"], *data.validation["image_id"]} == {f"{n}.png" for n in range(6)}
 
 
 def test_looptops_own_columns_are_checked_too(tmp_path: Path) -> None:

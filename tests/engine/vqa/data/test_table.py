@@ -8,11 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from looptop.engine.config.vqa import DataConfig
 from looptop.engine.errors import LooptopError
+from looptop.engine.vqa.data.json_rows import decode_nan
+from looptop.engine.vqa.data.left_out import Problems
 from looptop.engine.vqa.data.load import load_data, load_split
+from looptop.engine.vqa.data.table import check_columns, rows
 from tests.factories.vqa_data import LINES, save_jpeg, vizwiz, write_table
 
 
@@ -64,8 +68,8 @@ def test_a_table_is_split_by_image(tmp_path: Path) -> None:
 
 
 def test_tables_named_after_splits(tmp_path: Path) -> None:
-    for name, rows in (("train.csv", 3), ("val.csv", 2), ("test.csv", 1)):
-        lines = LINES.format(",").splitlines(keepends=True)[:rows]
+    for name, count in (("train.csv", 3), ("val.csv", 2), ("test.csv", 1)):
+        lines = LINES.format(",").splitlines(keepends=True)[:count]
         write_table(tmp_path, name, "image,question,answer\n" + "".join(lines))
     data = load_data(DataConfig(source=str(tmp_path)))
     assert data.test is not None
@@ -129,6 +133,9 @@ def test_what_is_wrong_in_a_jsonl_is_named_and_left_out(tmp_path: Path, line: st
     ("name", "content", "message"),
     [
         ("all.csv", "a,b,c\n1,2,3\n", "must name the columns image, question and answer"),
+        ("all.csv", "a" * 200_000 + ",image,question,answer\n", "must name the columns image, question and answer"),
+        ("all.csv", "\n\n \n", "all.csv is empty"),
+        ("all.csv", "sep=;\n", "must name the columns image, question and answer"),
         ("all.csv", "", "all.csv is empty"),
         ("all.csv", b"image,question,answer\nx,\xff,y\n", r"is not UTF-8 text \(line 2\)"),
         ("all.csv", "image,question,answer\n", "can be used; it holds none"),
@@ -145,6 +152,68 @@ def test_a_table_that_is_all_wrong(tmp_path: Path, name: str, content: str | byt
     write_table(tmp_path, name, content)
     with pytest.raises(LooptopError, match=message):
         load_data(DataConfig(source=str(tmp_path)))
+
+
+@pytest.mark.parametrize("end", ['pictures/1.jpg,is it" big?,yes\n', ""])
+@pytest.mark.parametrize("count", [300, 20_000])
+def test_rows_that_a_stray_quotation_mark_swallows_are_named(tmp_path: Path, end: str, count: int) -> None:
+    lines = LINES.format(",")
+    text = (
+        f"image,question,answer\n{lines}" + 'pictures/0.jpg,"what?,cat\n' + "pictures/1.jpg,what?,cat\n" * count + end
+    )
+    problems = Problems()
+    read = list(rows(write_table(tmp_path, "all.csv", text), problems))
+    first = problems.collected[0]
+    assert first.kind == "row that cannot be read"
+    assert first.item.startswith("all.csv lines 5 to ")
+    if count == 300:
+        assert (len(read), len(problems)) == (3, 1)
+        assert first.item.endswith(f" {305 + bool(end)}") and first.detail.endswith("lines: a stray quotation mark")
+
+
+def test_a_row_of_a_few_lines_that_is_wrong_is_named_with_all_of_them(tmp_path: Path) -> None:
+    text = 'image,question,answer\n"pictures/0.jpg\n",x\n' + LINES.format(",")
+    problems = Problems()
+    assert len(list(rows(write_table(tmp_path, "all.csv", text), problems))) == 3
+    assert problems.items("row that cannot be read") == ["all.csv lines 2 to 3"]
+
+
+@pytest.mark.parametrize("start", ["\n", "\r\n \n", "sep=;\n", '"sep=;"\n\n'])
+def test_the_names_of_the_columns_may_follow_empty_lines_and_excels_separator(tmp_path: Path, start: str) -> None:
+    table = write_table(tmp_path, "all.csv", f"{start}image;question;answer\n" + LINES.format(";"))
+    check_columns(table)
+    assert [row.question_id for row in rows(table, Problems())] == [
+        f"row-{start.count(chr(10)) + n}" for n in (2, 3, 4)
+    ]
+
+
+def test_a_column_named_twice_is_refused(tmp_path: Path) -> None:
+    table = write_table(tmp_path, "all.csv", "image,question,answer,Answer\npictures/0.jpg,What?,a,b\n")
+    for read in (check_columns, lambda path: list(rows(path, Problems()))):
+        with pytest.raises(LooptopError, match="names the column answer twice; rename one of them"):
+            read(table)
+
+
+def test_lines_of_json_may_end_in_carriage_returns(tmp_path: Path) -> None:
+    lines = [json.dumps({"image": f"pictures/{n}.jpg", "question": "What?", "answer": n}) for n in range(3)]
+    problems = Problems()
+    assert [row.answer for row in rows(write_table(tmp_path, "all.jsonl", "\r".join(lines)), problems)] == list("012")
+    assert not len(problems)
+
+
+@pytest.mark.parametrize("name", ["all.csv", "all.jsonl"])
+def test_an_image_named_in_several_ways_is_one_image(tmp_path: Path, name: str) -> None:
+    names = [f"{start}pictures/{n}.jpg" for n in range(3) for start in ("", "./", "pictures/..//", f"{tmp_path}/")]
+    lines = [{"image": image, "question": "What?", "answer": "x"} for image in names]
+    if name == "all.csv":
+        text = "image,question,answer\n" + "".join(",".join(line.values()) + "\n" for line in lines)
+    else:
+        text = "\n".join(map(json.dumps, lines))
+    write_table(tmp_path, name, text)
+    data = load_data(DataConfig(source=str(tmp_path)))
+    assert {*data.train["image_id"], *data.validation["image_id"]} == {f"pictures/{n}.jpg" for n in range(3)}
+    files = [{str(Path(image).resolve()) for image in split["image"]} for split in (data.train, data.validation)]
+    assert not files[0] & files[1]
 
 
 def test_several_tables_need_names(tmp_path: Path) -> None:
@@ -167,9 +236,9 @@ def test_vizwiz_as_published(tmp_path: Path) -> None:
     """Its annotations in one folder, each split's images in one beside it, and a test split without answers."""
     (tmp_path / "Annotations").mkdir()
     for split in ("train", "val", "test"):
-        rows = vizwiz(split, answers=split != "test")
-        (tmp_path / "Annotations" / f"{split}.json").write_text(json.dumps(rows))
-        for row in rows:
+        published = vizwiz(split, answers=split != "test")
+        (tmp_path / "Annotations" / f"{split}.json").write_text(json.dumps(published))
+        for row in published:
             save_jpeg(tmp_path / split / row["image"], len(split))
     data = load_data(DataConfig(source=str(tmp_path / "Annotations")))
     assert (len(data.train), len(data.validation), data.test) == (4, 4, None)
@@ -195,8 +264,8 @@ def test_vizwiz_as_published(tmp_path: Path) -> None:
     ],
 )
 def test_a_json_table_of_any_kind(tmp_path: Path, name: str, write: Callable[[Any], str]) -> None:
-    rows = [{"image": f"pictures/{n}.jpg", "question": "What?", "answer": n} for n in range(3)]
-    write_table(tmp_path, name, write(rows))
+    given = [{"image": f"pictures/{n}.jpg", "question": "What?", "answer": n} for n in range(3)]
+    write_table(tmp_path, name, write(given))
     assert list(load_split(str(tmp_path))["answer"]) == ["0", "1", "2"]
 
 
@@ -209,8 +278,8 @@ def test_other_json_beside_a_table_is_no_table(tmp_path: Path) -> None:
 
 
 def test_a_bad_entry_of_a_json_table_is_named(tmp_path: Path) -> None:
-    rows: list[Any] = [{"image": f"pictures/{n}.jpg", "question": "What?", "answer": n} for n in range(2)]
-    write_table(tmp_path, "all.json", json.dumps([rows[0], 5, {"question": "Q"}, rows[1]]))
+    good: list[Any] = [{"image": f"pictures/{n}.jpg", "question": "What?", "answer": n} for n in range(2)]
+    write_table(tmp_path, "all.json", json.dumps([good[0], 5, {"question": "Q"}, good[1]]))
     data = load_data(DataConfig(source=str(tmp_path)))
     assert [str(problem) for problem in data.problems.collected] == [
         "row that cannot be read: all.json entry 2 (expected `object`, got `int`)",
@@ -230,12 +299,27 @@ def test_a_bad_entry_of_a_json_table_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_not_a_number_is_an_empty_cell(tmp_path: Path, name: str, cell: dict[str, Any], problem: str) -> None:
-    rows = [{"image": f"pictures/{n}.jpg", "question": "What?", "answer": "x"} for n in range(3)]
-    rows[0] |= cell
+    given = [{"image": f"pictures/{n}.jpg", "question": "What?", "answer": "x"} for n in range(3)]
+    given[0] |= cell
     for separators in ((", ", ": "), (",", ":")):
-        lines = [json.dumps(row, separators=separators) for row in rows]
+        lines = [json.dumps(row, separators=separators) for row in given]
         write_table(tmp_path, name, "\n".join(lines) if name == "all.jsonl" else "[" + ",".join(lines) + "]")
         data = load_data(DataConfig(source=str(tmp_path)))
         assert list(data.problems.counts) == ([problem] if problem else [])
         questions = {*data.train["question"], *data.validation["question"]}
-        assert problem or questions == {"What?", str(rows[0]["question"])}
+        assert problem or questions == {"What?", str(given[0]["question"])}
+
+
+@pytest.mark.parametrize("end", [b"", b"\\", b'\\"', b" NaN"])
+def test_a_text_that_is_never_closed_is_passed_over_at_once(end: bytes) -> None:
+    """Otherwise each quotation mark in it is tried as the beginning of another text, each time to the file's end."""
+    tried: list[bytes] = []
+
+    def decode(data: bytes) -> None:
+        tried.append(data)
+        raise msgspec.DecodeError
+
+    start, open_text = b'{"a": NaN, "q NaN": ', b'"\\" NaN \\" NaN' + end
+    with pytest.raises(msgspec.DecodeError):
+        decode_nan(decode, start + open_text)
+    assert tried == [start + open_text, b'{"a": null, "q NaN": ' + open_text]
