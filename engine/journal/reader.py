@@ -221,12 +221,12 @@ class Journal:
                 read(
                     "SELECT step, value, time FROM metrics WHERE name = (SELECT id FROM names WHERE name = ?)"
                     " AND step <= ? ORDER BY step DESC LIMIT 1",
-                    (name, step),
+                    (storable(name), step),
                 ).fetchone()
                 if read
                 else None
             )
-        return Point(*row) if row else None
+        return _point(*row) if row else None
 
     def events(self, after: int = 0) -> list[Event]:
         """Events with an id above `after`, the oldest first."""

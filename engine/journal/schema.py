@@ -133,7 +133,7 @@ def open_for_writing(path: Path, *, network: bool | None = None) -> sqlite3.Conn
         network: Whether it is on a network file system; None asks the kernel.
 
     Raises:
-        LooptopError: It comes from a newer looptop, is damaged, or cannot be made.
+        LooptopError: It comes from a newer looptop, is damaged, holds what looptop did not create, or cannot be made.
     """
     try:
         refuse_unsafe_journal(path)
@@ -180,7 +180,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
     """Opens the journal for reading; None if there is none yet.
 
     Raises:
-        LooptopError: It comes from a newer looptop, or is damaged.
+        LooptopError: It comes from a newer looptop, is damaged, or holds what looptop did not create.
     """
     refuse_unsafe_journal(path)
     try:
@@ -234,6 +234,10 @@ _FIRST_FOREIGN_OBJECT = """
     SELECT type, name FROM sqlite_schema
     WHERE type NOT IN ('table', 'index') OR (type = 'table' AND sql LIKE 'CREATE VIRTUAL%') LIMIT 1
 """
+_FIRST_GENERATED_COLUMN = """
+    SELECT 'generated column', part.name FROM sqlite_schema AS made, pragma_table_xinfo(made.name) AS part
+    WHERE made.type = 'table' AND made.sql LIKE '%AS%(%' AND part.hidden IN (2, 3) LIMIT 1
+"""
 
 
 def refuse_unsafe_journal(path: Path) -> None:
@@ -269,9 +273,15 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
             f"{visible(path.parent.name)} was made by a newer looptop (its journal has version {version},"
             f" this one reads up to {VERSION}); update looptop to open it"
         )
-    # A stranger's view could compute for ever, and a trigger would act when the run writes.
-    if strange := connection.execute(_FIRST_FOREIGN_OBJECT).fetchone():
+    if version < 0:
         raise LooptopError(
-            f"the journal {visible(path)} holds the {visible(strange[0])} {visible(strange[1])}, which looptop did not"
-            " create; it is not opened"
+            f"the journal {visible(path)} is damaged: it has the version {version}, which no looptop writes;"
+            " replace it by a copy that is whole"
         )
+    # A stranger's view or generated column could compute for ever, and a trigger would act when the run writes.
+    for query in (_FIRST_FOREIGN_OBJECT, _FIRST_GENERATED_COLUMN):
+        if strange := connection.execute(query).fetchone():
+            raise LooptopError(
+                f"the journal {visible(path)} holds the {visible(strange[0])} {visible(strange[1])}, which looptop did"
+                " not create; it is not opened"
+            )

@@ -1,7 +1,8 @@
 """Checks a model's folder before anything in it is loaded, so that a stranger's model cannot run code.
 
 It refuses code that a configuration names (`auto_map`, kernels from the hub), weights in a pickle, adapters without
-weights, and configurations that are not JSON or have values of the wrong type. It does not need torch.
+weights, and configurations that are not JSON, have values of the wrong type or sizes far from those of the weights. It
+does not need torch.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.private import read_regular
+from looptop.engine.models.size_check import far_size, shapes_of_weights
 from looptop.engine.models.tensor_shapes import damaged
 from looptop.engine.models.value_types import wrong_value
 from looptop.engine.text import visible
@@ -49,6 +51,9 @@ def _check(folder: Path, weights: bool, seen: set[Path]) -> None:
     seen.add(folder.resolve())
     for file in sorted(folder.glob("*config*.json")):
         _check_config(file, read_config(file))
+    config = folder / "config.json"
+    if config.exists() and (why := far_size(read_config(config), shapes_of_weights(folder))):
+        raise damaged(config, why)
     if not weights:
         return
     adapter = folder / _ADAPTER

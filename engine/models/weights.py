@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from torch import nn
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedTokenizerBase
 from transformers.utils import logging
 
@@ -25,7 +26,8 @@ from looptop.engine.compute.out_of_memory import is_out_of_memory
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.models.damage import damage_of
 from looptop.engine.models.folder_check import check_model_files, holds_weights, read_config
-from looptop.engine.models.tensor_shapes import ADVICE
+from looptop.engine.models.size_check import other_size, shapes_of_weights
+from looptop.engine.models.tensor_shapes import ADVICE, damaged
 from looptop.engine.models.value_types import shortened
 from looptop.engine.text import counted, visible
 
@@ -46,8 +48,8 @@ def load_complete_model(
         **options: Passed on.
 
     Raises:
-        LooptopError: Weights are damaged, missing or of another shape, the model is of a family that the class does
-            not load, or something in the folder would run code.
+        LooptopError: Weights are damaged, missing, not finite or of another shape, the model is of a family that the
+            class does not load, or something in the folder would run code.
         OSError: The model is neither on disk nor on the hub.
     """
     check_model_files(source, weights=True)
@@ -77,6 +79,7 @@ def load_complete_model(
             f"the weights in {visible(source)} do not fit its config.json: {visible(name)} has the shape"
             f" {tuple(saved)} instead of {tuple(expected)}{more}; {ADVICE}"
         )
+    refuse_no_numbers(model, source)
     return model
 
 
@@ -129,8 +132,10 @@ def load_part(load: Callable[..., Any], source: str | PathLike[str], what: str, 
 
 
 def _has_vocabulary(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether a tokenizer has more than special tokens; without a vocabulary, transformers makes an empty one."""
-    return bool(set(tokenizer.get_vocab()) - set(tokenizer.get_added_vocab()) - set(tokenizer.all_special_tokens))
+    """Whether a tokenizer has more than special tokens; without a vocabulary, transformers makes an empty one, or one
+    with a single piece, such as the `▁` of a T5 at the beginning of a word.
+    """
+    return len(set(tokenizer.get_vocab()) - set(tokenizer.get_added_vocab()) - set(tokenizer.all_special_tokens)) > 1
 
 
 def _load(load: Callable[..., Any], source: str | PathLike[str], what: str, **options: Any) -> Any:
@@ -142,7 +147,7 @@ def _load(load: Callable[..., Any], source: str | PathLike[str], what: str, **op
         if is_out_of_memory(error):
             raise
         # safetensors, json and torch each have exceptions of their own for a damaged file.
-        why = damage_of(source) or _refused_value(source)
+        why = damage_of(source) or _refused_value(source) or _unfit_size(source)
         raise LooptopError(why or f"{what} {visible(source)} cannot be loaded: {error_text(error)}") from error
 
 
@@ -169,6 +174,31 @@ def _refused_value(source: str | PathLike[str]) -> str:
             except Exception:  # A key that is computed from others, an old name, or a family without default values.
                 continue
     return ""
+
+
+def _unfit_size(source: str | PathLike[str]) -> str:
+    """The first size in a folder's config.json that its weights do not have, in a sentence; empty if there is none."""
+    file = Path(source) / "config.json"
+    try:
+        why = other_size(read_config(file), shapes_of_weights(file.parent))
+    except LooptopError:
+        return ""
+    return why and str(damaged(file, why))
+
+
+def refuse_no_numbers(model: nn.Module, source: str | PathLike[str]) -> None:
+    """Refuses a model whose weights are not all finite numbers: it would answer nonsense without an error.
+
+    Raises:
+        LooptopError: A weight is NaN or infinite; names it and the source.
+    """
+    for name, weight in model.named_parameters():
+        # A sum needs no memory; it may overflow, so each number is only looked at where it is not finite.
+        if not weight.detach().sum().isfinite() and not weight.detach().isfinite().all():
+            raise LooptopError(
+                f"the weights in {visible(source)} are not all numbers: {visible(name)} holds NaN or infinity, as after"
+                " a training that went wrong; name another model or an earlier checkpoint"
+            )
 
 
 def is_pooler(name: str) -> bool:

@@ -43,6 +43,7 @@ _READ_SAMPLE = (
     "SELECT row, data_index, query, response, ended, length, query_cut, reference_response, scores, reward, kl,"
     " advantage, entropy, ratio, quality FROM ppo_samples"
 )
+_READ_BATCH = "SELECT step, place, time, samples, seconds, marks FROM ppo_batches"
 _READ_JUDGEMENT = "SELECT step, row, kind, value, time, by FROM ppo_judgements"
 
 
@@ -123,8 +124,8 @@ class PpoJournal(Journal):
     def last_batch(self) -> BatchRecord | None:
         """The newest batch."""
         with self._read() as read:
-            rows = read("SELECT * FROM ppo_batches ORDER BY step DESC LIMIT 1").fetchall() if read else []
-        return _batch(rows[0]) if rows else None
+            rows = read(f"{_READ_BATCH} ORDER BY step DESC LIMIT 1").fetchall() if read else []
+        return _batch(rows[0]) if rows and isinstance(rows[0][0], int) else None
 
     def batch(self, step: int) -> BatchRecord | None:
         """The batch of a step."""
@@ -136,8 +137,8 @@ class PpoJournal(Journal):
         with self._read() as read:
             if not read:
                 return []
-            rows = read("SELECT * FROM ppo_batches WHERE step BETWEEN ? AND ? ORDER BY step", (first, last)).fetchall()
-        return [_batch(row) for row in rows]
+            rows = read(f"{_READ_BATCH} WHERE step BETWEEN ? AND ? ORDER BY step", (first, last)).fetchall()
+        return [_batch(row) for row in rows if isinstance(row[0], int)]
 
     def batch_span(self) -> tuple[int, int, int]:
         """First and last step of the batches, and how many there are; zeros if there are none."""
@@ -151,7 +152,7 @@ class PpoJournal(Journal):
         """The steps of all batches."""
         with self._read() as read:
             rows = read("SELECT step FROM ppo_batches ORDER BY step").fetchall() if read else []
-        return [step for (step,) in rows]
+        return [step for (step,) in rows if isinstance(step, int)]
 
     def batch_ends(self) -> tuple[int, int]:
         """First and last step of the batches, without counting them; zeros if there are none."""
@@ -159,7 +160,7 @@ class PpoJournal(Journal):
             if not read:
                 return 0, 0
             first, last = (read(f"SELECT {end}(step) FROM ppo_batches").fetchone()[0] for end in ("min", "max"))
-        return first or 0, last or 0
+        return (first, last) if isinstance(first, int) and isinstance(last, int) else (0, 0)
 
     def figures(self, names: Sequence[str], first: int, last: int) -> dict[int, dict[str, float | None]]:
         """Metrics of these steps (both included), by step and name; NaN is returned as None."""
@@ -187,7 +188,7 @@ class PpoJournal(Journal):
         """One sample of a batch; None if it is not recorded."""
         with self._read() as read:
             rows = read(f"{_READ_SAMPLE} WHERE step = ? AND row = ?", (step, row)).fetchall() if read else []
-        return _sample(rows[0]) if rows else None
+        return _sample(rows[0]) if rows and isinstance(rows[0][0], int) else None
 
     def tokens(self, step: int, row: int) -> TokenTable | None:
         """The tokens of a sample's response; None if they are not known (yet)."""

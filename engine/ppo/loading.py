@@ -20,7 +20,7 @@ from looptop.engine.models.damage import damage_of
 from looptop.engine.models.folder_check import check_model_files
 from looptop.engine.models.names import adapted_from, resolve, resolve_adapters
 from looptop.engine.models.tensor_shapes import ADVICE
-from looptop.engine.models.weights import load_complete_model, load_part
+from looptop.engine.models.weights import load_complete_model, load_part, quiet, refuse_no_numbers
 from looptop.engine.ppo.fast_t5 import use_fast_kernels
 from looptop.engine.ppo.policy import POLICIES, Policy, T5Policy
 from looptop.engine.ppo.reference import AdapterOff, Frozen, inner
@@ -39,7 +39,8 @@ def load_policy(
         **options: Passed to `from_pretrained` (`local_files_only`, `dtype`, `attn_implementation`, ...).
 
     Raises:
-        LooptopError: The model is of another family, or its weights are damaged or incomplete.
+        LooptopError: The model is of another family, its decoder begins with no token of its vocabulary, or its weights
+            are damaged or incomplete.
         OSError: The model is neither on disk nor available from the hub.
     """
     base = adapted_from(source)
@@ -47,17 +48,20 @@ def load_policy(
         check_model_files(source, weights=True)
         resolve_adapters(base)  # Raises if the chain of adapters is too long.
         return _merge_adapters(load_policy(base, device, kernels, **options), Path(source))
-    config = load_part(
-        AutoConfig.from_pretrained,
-        source,
-        "the configuration in",
-        local_files_only=options.get("local_files_only", False),
-    )
+    with quiet():  # transformers warns of the start token that is refused below
+        config = load_part(
+            AutoConfig.from_pretrained,
+            source,
+            "the configuration in",
+            local_files_only=options.get("local_files_only", False),
+        )
     if config.model_type not in POLICIES:
         raise LooptopError(
             f"'{visible(source)}' is of type '{visible(config.model_type)}';"
             f" a policy must be one of: {', '.join(sorted(POLICIES))}"
         )
+    if config.model_type == "t5":
+        _check_start_token(config, source)
     policy: Policy = load_complete_model(
         POLICIES[config.model_type].from_pretrained,
         source,
@@ -68,6 +72,16 @@ def load_policy(
     if kernels == "fast" and isinstance(policy, T5Policy) and torch.device(device).type == "cpu":
         use_fast_kernels(policy)
     return policy
+
+
+def _check_start_token(config: Any, source: str | os.PathLike[str]) -> None:
+    """Refuses a T5 whose decoder begins with no token of its vocabulary."""
+    start, size = config.decoder_start_token_id, config.vocab_size
+    if not isinstance(start, int) or not 0 <= start < size:
+        raise LooptopError(
+            f"the model in {visible(source)} has the decoder_start_token_id {visible(start)}, and its vocabulary has"
+            f" the tokens 0 to {size - 1}; correct its config.json"
+        )
 
 
 def load_policy_and_reference(
@@ -181,5 +195,6 @@ def _merge_adapters(policy: Policy, folder: Path) -> Policy:
             f" {visible(min(loaded.unexpected_keys))}; correct base_model_name_or_path in its adapter_config.json"
         )
     merged: Policy = adapted.merge_and_unload().requires_grad_(True)
+    refuse_no_numbers(merged, folder)
     merged.name_or_path = str(folder)
     return merged

@@ -15,13 +15,16 @@ import numbers
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.paths import path_of
 from looptop.engine.text import counted, visible
+
+LARGEST_SCORE = 1e18
+"""The largest score, weighted or not: the update squares rewards, and its 32-bit numbers end at 3.4e38."""
 
 
 class Function:
@@ -41,33 +44,58 @@ class Function:
             raise LooptopError(f"there is no function '{visible(function)}' in {visible(module)}, a reward's function")
 
     def __call__(self, queries: Sequence[str], responses: Sequence[str]) -> list[float]:
-        """The function's scores, which it may give as a list, an array or a tensor."""
-        scores = self.function(list(queries), list(responses))
-        if isinstance(scores, str | bytes) or not hasattr(scores, "__len__"):
+        """The function's scores, which it may give as a list, an array or a tensor.
+
+        Raises:
+            LooptopError: It gave something else.
+        """
+        given = self.function(list(queries), list(responses))
+        scores = given.tolist() if hasattr(given, "tolist") else given
+        # A set has no order, and what has keys (a dict, a table of pandas) gives these instead of its values.
+        unordered = isinstance(scores, str | bytes | Set) or hasattr(scores, "keys")
+        if unordered or not hasattr(scores, "__len__"):
             raise LooptopError(
-                f"the reward function {visible(self.name)} gave {visible(repr(scores))[:80]};"
+                f"the reward function {visible(self.name)} gave {visible(repr(given))[:80]};"
                 " it must give a list of numbers, one for each response"
             )
-        return scores.tolist() if hasattr(scores, "tolist") else list(scores)
+        return list(scores)
 
 
-def checked(name: str, scores: Sequence[Any], responses: Sequence[str]) -> list[float]:
+def checked(name: str, scores: Sequence[Any], responses: Sequence[str], weight: float = 1.0) -> list[float]:
     """The scores of the reward `name` as numbers.
 
+    Args:
+        name: The reward's name.
+        scores: What it gave.
+        responses: The responses that it scored.
+        weight: The weight by which the scores are multiplied.
+
     Raises:
-        LooptopError: A score is not a finite number, or there are more or fewer scores than responses.
+        LooptopError: A score is not a finite number or is too large, or there are more or fewer of them than responses.
     """
     if len(scores) != len(responses):
         raise LooptopError(
             f"the reward {name} gave {counted(len(scores), 'score')} for {counted(len(responses), 'response')}"
         )
     for row, (score, response) in enumerate(zip(scores, responses, strict=True)):
-        if not isinstance(score, numbers.Real) or not math.isfinite(score):
+        if what := _unusable(score, weight):
             raise LooptopError(
-                f"the reward {name} gave {visible(repr(score))[:40]} for sample {row}, which is not a finite number;"
+                f"the reward {name} gave {visible(repr(score))[:40]} for sample {row}, which {what};"
                 f" the response is: {visible(response)[:80]!r}"
             )
     return [float(score) for score in scores]
+
+
+def _unusable(score: Any, weight: float) -> str:
+    """Why a run cannot compute with a score, in words; empty if it can."""
+    is_number = isinstance(score, numbers.Real) and not isinstance(score, bool)
+    size: Any = abs(score) if is_number else math.nan
+    if not size < math.inf:
+        return "is not a finite number"
+    if size > LARGEST_SCORE / max(1.0, abs(weight)):
+        times = f" at its weight of {weight:g}" if abs(weight) > 1 else ""
+        return f"is larger than a run can compute with ({LARGEST_SCORE:g}){times}"
+    return ""
 
 
 def _module(source: str, name: str) -> Any:

@@ -73,10 +73,10 @@ class Reward:
         """The scores of every part, not yet weighted.
 
         Raises:
-            LooptopError: A score is not a finite number, or there are more or fewer of them than responses.
+            LooptopError: A score is not a finite number or too large, or there are more or fewer than responses.
         """
         return {
-            part.name: checked(part.name, scorer(queries, responses), responses)
+            part.name: checked(part.name, scorer(queries, responses), responses, part.weight)
             for part, scorer in zip(self.parts, self.scorers, strict=True)
         }
 

@@ -22,6 +22,7 @@ from looptop.engine.cli.main import main
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.errors import LooptopError
 from looptop.engine.models.folder_check import check_model_files
+from looptop.engine.models.names import resolve
 from looptop.engine.ppo.loading import load_policy, load_tokenizer
 from looptop.engine.ppo.responding import generate
 from looptop.engine.ppo.reward_training import load_classifier
@@ -278,6 +279,15 @@ def test_a_tokenizer_without_a_vocabulary_is_refused(kind: str, instead: str, tm
     with pytest.raises(LooptopError) as caught:
         load(tmp_path / "model")
     assert "tokenizer" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_t5_tokenizer_of_one_piece_is_refused(tmp_path: Path) -> None:
+    """transformers makes a vocabulary of special tokens and a word's beginning where there is no file."""
+    shutil.copytree(resolve("bundled:summariser"), tmp_path / "model")
+    generate(str(tmp_path / "model"), ["the tram"], device="cpu")
+    (tmp_path / "model/tokenizer.json").unlink()
+    with pytest.raises(LooptopError, match=r"has no vocabulary: its tokenizer\.json, .* is missing; download or save"):
+        generate(str(tmp_path / "model"), ["the tram"], device="cpu")
 
 
 def test_models_are_loaded_in_one_module_only() -> None:

@@ -144,6 +144,84 @@ def test_damaged_weights_are_an_error_in_a_sentence(save: Callable[[Path], Any],
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize(("save", "word"), LOADED)
+def test_weights_that_are_no_numbers_are_refused(
+    save: Callable[[Path], Any], word: str, number: float, tmp_path: Path
+) -> None:
+    load = save(tmp_path / "model")
+    file = tmp_path / "model/model.safetensors"
+    weights = load_file(file)
+    name = next(name for name in sorted(weights) if word in name)
+    weights[name].view(-1)[-1] = number
+    save_file(weights, file, {"format": "pt"})
+    with pytest.raises(LooptopError, match=rf"are not all numbers: \S*{word}\S* holds NaN or infinity") as caught:
+        load()
+    assert "name another model" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_large_weights_whose_sum_overflows_are_numbers(tmp_path: Path) -> None:
+    load = policy(tmp_path / "model")
+    file = tmp_path / "model/model.safetensors"
+    weights = load_file(file)
+    weights["shared.weight"].fill_(3e38)
+    save_file(weights, file, {"format": "pt"})
+    load()
+
+
+@pytest.mark.parametrize(
+    ("save", "key", "value", "why"),
+    [
+        (policy, "num_layers", 10**6, r"num_layers is 1000000, and its weights have \d+ tensors"),
+        (policy, "num_decoder_layers", 10**6, r"num_decoder_layers is 1000000, and its weights have \d+ tensors"),
+        (policy, "vocab_size", 10**12, r"vocab_size is 1000000000000, and the largest size in its weights is \d+"),
+        (policy, "d_kv", 10**12, "d_kv is 1000000000000, and the largest size"),
+        (policy, "num_heads", 10**12, "num_heads is 1000000000000, and the largest size"),
+        (policy, "vocab_size", 5, "vocab_size is 5, and no tensor of its weights has that size"),
+        (policy, "d_model", 0, "d_model is 0, and no tensor of its weights has that size"),
+        (part("decoder"), "n_layer", 10**6, r"n_layer is 1000000, and its weights have \d+ tensors"),
+        (part("decoder"), "n_embd", 10**12, "n_embd is 1000000000000, and the largest size"),
+        (part("image_encoder"), "num_hidden_layers", 10**6, "num_hidden_layers is 1000000, and its weights"),
+        (reward, "intermediate_size", 10**12, "intermediate_size is 1000000000000, and the largest size"),
+        (classifier, "num_hidden_layers", 10**6, "num_hidden_layers is 1000000, and its weights"),
+    ],
+)
+def test_a_size_far_from_the_weights_is_named_before_anything_is_built(
+    save: Callable[[Path], Any], key: str, value: int, why: str, tmp_path: Path
+) -> None:
+    load = save(tmp_path / "model")
+    file = tmp_path / "model/config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    with pytest.raises(LooptopError, match=rf"config\.json is damaged: {why}[^;]*; download or save") as caught:
+        load()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("part_of", ["text_config", "vision_config", "decoder_config"])
+def test_a_size_of_a_part_far_from_the_weights_is_named(part_of: str, tmp_path: Path) -> None:
+    load = whole_model(tmp_path / "model")
+    file = tmp_path / "model/config.json"
+    settings = json.loads(file.read_text())
+    settings[part_of] |= {"num_hidden_layers": 10**6}
+    file.write_text(json.dumps(settings))
+    with pytest.raises(LooptopError, match=rf"is damaged: {part_of}\.num_hidden_layers is 1000000, and its weights"):
+        load()
+
+
+@pytest.mark.parametrize("token", [10**6, -1, None])
+def test_a_start_token_outside_the_vocabulary_is_a_sentence(
+    token: int | None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    load = policy(tmp_path / "model")
+    file = tmp_path / "model/config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"decoder_start_token_id": token}))
+    with pytest.raises(
+        LooptopError, match=rf"has the decoder_start_token_id {token}, and its vocabulary has the tokens"
+    ):
+        load()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
     load = whole_model(tmp_path / "model")
     (tmp_path / "model/model.safetensors").rename(tmp_path / "model/training_images.safetensors")

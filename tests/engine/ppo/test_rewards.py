@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from looptop.engine.config.ppo import RewardConfig
 from looptop.engine.errors import LooptopError
-from looptop.engine.ppo.reward_function import Function
+from looptop.engine.ppo.reward_function import Function, what_is_wrong
 from looptop.engine.ppo.rewards import BATCH_SIZE, Reward, classifier_inputs
 from tests.factories.ppo import TEXTS, save_classifier, save_decoder_classifier
 
@@ -89,6 +89,37 @@ def test_a_function_may_give_a_tensor(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("import torch\ndef f(queries, responses):\n    return torch.ones(len(queries))\n")
     reward = Reward.load([RewardConfig(name="f", function=f"{tmp_path}/mine.py:f", weight=-2.0)])
     assert reward.total(reward.score(["q"] * 3, ["r"] * 3)) == [-2.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("{0: 1.0, 1: 1.0}", "gave {0: 1.0, 1: 1.0}; it must give a list of numbers, one for each response"),
+        ("{0.5, 1.5}", "gave {0.5, 1.5}; it must give a list of numbers"),
+        ("__import__('collections').UserDict({0: 1.0, 1: 1.0})", "it must give a list of numbers"),
+        ("__import__('pandas').DataFrame([[1.0, 2.0], [3.0, 4.0]])", "it must give a list of numbers"),
+        ("__import__('torch').tensor(1.0)", "gave tensor(1.); it must give a list of numbers"),
+        ("__import__('torch').tensor([True, False])", "gave True for sample 0, which is not a finite number"),
+        ("[-1e308, 0.0]", "gave -1e+308 for sample 0, which is larger than a run can compute with (1e+18)"),
+        ("[0, 10**400]", "for sample 1, which is larger than a run can compute with"),
+        ("[0, float('-inf')]", "gave -inf for sample 1, which is not a finite number"),
+    ],
+)
+def test_a_function_that_gives_no_usable_numbers_is_a_sentence(tmp_path: Path, given: str, sentence: str) -> None:
+    (tmp_path / "mine.py").write_text(f"def f(queries, responses):\n    return {given}\n")
+    reward = Reward.load([RewardConfig(name="f", function=f"{tmp_path}/mine.py:f")])
+    with pytest.raises(LooptopError) as caught:
+        reward.score(["q"] * 2, ["r"] * 2)
+    assert sentence in str(caught.value) and "\n" not in str(caught.value)
+    assert sentence in what_is_wrong("f", f"{tmp_path}/mine.py:f", ["q"] * 2, ["r"] * 2)
+
+
+def test_a_score_that_its_weight_makes_too_large_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def f(queries, responses):\n    return [1e12]\n")
+    name = f"{tmp_path}/mine.py:f"
+    assert Reward.load([RewardConfig(name="f", function=name)]).score(["q"], ["r"]) == {"f": [1e12]}
+    with pytest.raises(LooptopError, match=r"larger than a run can compute with \(1e\+18\) at its weight of -1e\+09"):
+        Reward.load([RewardConfig(name="f", function=name, weight=-1e9)]).score(["q"], ["r"])
 
 
 def test_an_empty_text_has_one_score_alone_and_in_any_batch_of_a_tokenizer_that_adds_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import random
 import shutil
 import sqlite3
@@ -17,7 +18,8 @@ from looptop.engine.config import preset
 from looptop.engine.errors import LooptopError
 from looptop.engine.files.lock import RunLock
 from looptop.engine.journal.reader import Journal, JournalWriter
-from looptop.engine.journal.records import AnswerSample, RunState
+from looptop.engine.journal.records import AnswerSample, Point, RunState
+from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.folder import RunFolder
 from tests.factories import damage
 from tests.support import examples
@@ -142,6 +144,43 @@ def test_a_damaged_run_is_exported_as_far_as_it_goes(form: str, tmp_path: Path) 
     change(run, "UPDATE states SET time = 'now'")
     change(run, "UPDATE answer_samples SET confidence = 'high', truth = 3")
     assert main(["export", run.id, "--to", form, "--out", str(tmp_path / "out")]) == 0
+
+
+def without_types(run: RunFolder, table: str) -> None:
+    """Makes a table anew whose columns take any value as it is."""
+    names = ", ".join(column for of, column in damage.columns(run.db) if of == table)
+    change(run, f"ALTER TABLE {table} RENAME TO typed")
+    change(run, f"CREATE TABLE {table} ({names})")
+    change(run, f"INSERT INTO {table} SELECT {names} FROM typed")
+    change(run, "DROP TABLE typed")
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "tensorboard"])
+def test_batches_whose_steps_are_no_numbers_are_left_out(form: str, tmp_path: Path) -> None:
+    run = damage.sample_run()
+    without_types(run, "ppo_batches")
+    change(run, "ALTER TABLE ppo_batches ADD COLUMN more")
+    journal = PpoJournal(run.db)
+    steps = journal.batch_steps()
+    for step in (b"\xff", "two", 1.5, None):
+        change(run, "INSERT INTO ppo_batches (step, place, time, samples) VALUES (?, 'updated', 1, 4)", step)
+    assert journal.batch_steps() == [batch.step for batch in journal.batches()] == steps
+    assert journal.last_batch() is None and journal.batch_ends() == (0, 0)
+    assert damage.check_readers(run) == []
+    assert main(["export", run.id, "--to", form, "--out", str(tmp_path / "out")]) == 0
+
+
+def test_the_last_value_until_a_step_is_decoded_like_all_others() -> None:
+    run = finished_run()
+    without_types(run, "metrics")
+    journal = Journal(run.db)
+    assert journal.last_until("loss", 5) == journal.last("loss") == Point(4, 0.5, 1_700_000_010)
+    change(run, "UPDATE metrics SET value = ?, time = 'now'", b"\xff")
+    point = journal.last_until("loss", 5)
+    assert point is not None and point.value is None and math.isnan(point.time)
+    change(run, "UPDATE metrics SET step = 1.5")
+    assert journal.last_until("loss", 5) is None
+    assert journal.last_until("\ud800", 5) is None
 
 
 @pytest.mark.slow  # It damages a run over and over.

@@ -309,6 +309,9 @@ os._exit(0)
         "CREATE TRIGGER t AFTER INSERT ON states BEGIN DELETE FROM metrics; END",
         "CREATE VIEW v AS SELECT 1",
         "CREATE VIRTUAL TABLE f USING fts5(text)",
+        "ALTER TABLE states ADD COLUMN g TEXT AS (upper(reason))",
+        "CREATE TABLE g (a, b INTEGER generated always as(a + 1)STORED)",
+        'CREATE TABLE "g\'" (a, [as] DEFAULT 0, b AS/**/(a))',
     ],
 )
 def test_a_journal_with_programs_in_it_is_not_opened(statement: str, folder: RunFolder) -> None:
@@ -317,6 +320,22 @@ def test_a_journal_with_programs_in_it_is_not_opened(statement: str, folder: Run
     assert "looptop did not create" in folder.summary().reason
     with pytest.raises(LooptopError, match="looptop did not create"):
         relaunch(folder.id)
+
+
+@pytest.mark.parametrize("version", [-1, -(2**31)])
+def test_a_journal_of_an_impossible_version_is_damaged_and_hides_no_other_run(
+    version: int, folder: RunFolder, capsys: Capture
+) -> None:
+    other = RunFolder.create("vqa", config())
+    with contextlib.closing(sqlite3.connect(folder.db)) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    sentence = f"run.db is damaged: it has the version {version}, which no looptop writes; replace it"
+    assert sentence in folder.summary().trouble
+    assert main(["runs"]) == 0
+    listed = capsys.readouterr().out
+    assert folder.id in listed and other.id in listed
+    assert main(["resume", folder.id]) == 2
+    assert sentence in capsys.readouterr().err
 
 
 # The functions that open -----------------------------------------------------------------------------------------
