@@ -196,11 +196,13 @@ def fit_calibration(probabilities: Sequence[float], scores: Sequence[float]) -> 
     """Fits the temperature on answers to validation questions, and measures what it brings; None without answers.
 
     Args:
-        probabilities: The raw confidence of each answer.
+        probabilities: The raw confidence of each answer; NaN, as after a training that diverged, is left out.
         scores: Its official accuracy.
     """
-    if not probabilities:
+    known = [(probability, score) for probability, score in zip(probabilities, scores, strict=True) if probability >= 0]
+    if not known:
         return None
+    probabilities, scores = zip(*known, strict=True)
     temperature = fit_temperature(probabilities, scores)
     confidences = [calibrate(probability, temperature) for probability in probabilities]
     return Calibration(

@@ -266,7 +266,8 @@ def _read_csv(table: Path, problems: Problems) -> Iterator[tuple[int, Cells]]:
         end = reader.line_num + header_line
         where = _place(table, line, end)
         if end - line >= MAX_ROW_LINES:
-            problems.add(problem_kinds.BAD_ROW, where, f"one row of {end - line + 1:,} lines: a stray quotation mark")
+            lines = counted(end - line + 1, "line")
+            problems.add(problem_kinds.BAD_ROW, where, f"one row of {lines}: a stray quotation mark")
             continue
         cells = dict(zip(columns, values, strict=False))
         if not needed <= cells.keys() or any(values[len(columns) :]):

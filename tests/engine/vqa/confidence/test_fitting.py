@@ -23,6 +23,7 @@ from looptop.engine.vqa.confidence.fitting import (
     FittedChecks,
     answered,
     earlier_words,
+    fit_calibration,
     fit_checks,
     spread,
     training_words,
@@ -153,6 +154,12 @@ def test_notes_that_cannot_be_written_beside_a_checkpoint_cost_no_evaluation(
     VqaTrainer._calibrate(trainer, [0, 1], [0.9, 0.8], [1.0, 0.0])
     fitted = read_calibration(folder)
     assert fitted is not None and fitted.questions == 2
+
+
+def test_confidences_that_are_no_numbers_are_left_out() -> None:
+    nan = float("nan")
+    assert fit_calibration([nan, 0.9, 0.6], [0.0, 1.0, 1.0]) == fit_calibration([0.9, 0.6], [1.0, 1.0])
+    assert fit_calibration([nan, nan], [0.0, 0.0]) is None
 
 
 def test_rows_are_spread_evenly() -> None:
