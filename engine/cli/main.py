@@ -145,14 +145,21 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_ERROR, f"looptop: {visible(message)}; see `{self.prog} --help`\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Takes options and other words in any order: `break RUN --remove CONDITION` too."""
-        if self._intermixing or self._subparsers is not None or "--" in (args or ()):
+        """Takes options and other words in any order: `break RUN --remove CONDITION` too.
+
+        A command itself refuses what it does not know, so that the error names its own help.
+        """
+        if self._intermixing or self._subparsers is not None:
             return super().parse_known_args(args, namespace)
         self._intermixing = True
         try:
-            return self.parse_known_intermixed_args(args, namespace)
+            parse = super().parse_known_args if "--" in (args or ()) else self.parse_known_intermixed_args
+            known, unknown = parse(args, namespace)
         finally:
             self._intermixing = False
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
 
     def _parse_optional(self, arg_string: str) -> Any:
         # argparse itself treats only words such as -1 and -1.5 as numbers, and -host:here as the option -h. No public

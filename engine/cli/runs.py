@@ -33,6 +33,8 @@ A minus also means `not`; before plain text it needs -- in front:
 
 TAKES_FILTERS = True
 
+TITLES = {"run": "id", "done": "progress", "figure": "headline"}
+"""The columns whose titles in the printed table are other words."""
 _MAX_LABEL = 40
 """Characters of a title or note that are printed."""
 
@@ -65,13 +67,13 @@ def run(arguments: Arguments) -> int:
     everything = Summaries().all()
     run_filter.check_metrics(wanted, everything)
     summaries = [summary for summary in everything if wanted.holds(summary)]
-    if arguments.sort:
-        if arguments.sort not in COLUMNS:
+    if by := TITLES.get(arguments.sort, arguments.sort):
+        if by not in COLUMNS:
             try:
-                run_filter.refuse_unknown_metric(arguments.sort, everything, hints=COLUMNS)
+                run_filter.refuse_unknown_metric(by, everything, hints=COLUMNS)
             except LooptopError as error:
                 raise LooptopError(f"runs cannot be sorted by '{visible(arguments.sort)}': {error}") from None
-        summaries = ordered(summaries, arguments.sort, reverse=arguments.reverse)
+        summaries = ordered(summaries, by, reverse=arguments.reverse)
     elif arguments.reverse:
         summaries.reverse()
     if arguments.json:

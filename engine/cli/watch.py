@@ -116,16 +116,22 @@ def watch(folder: RunFolder, began: float, interrupts: Interrupts, progress: Pro
             was_held = held
             if ended:
                 break
-            progress.show(reader.status(state))
+            full = full_disk(folder.path)
+            # The journal cannot be written then: what it says of the run is old.
+            progress.show(_full_disk_status(folder, full) if full else reader.status(state))
             if interrupts.count > forwarded:
                 forwarded += 1
                 progress.note(_forward_interrupt(folder, forwarded, has_stepped=reader.has_stepped))
-            full = full_disk(folder.path)
             if full and not was_full:
-                progress.note(f"{folder.id}  {full}; make room: until then the run keeps its metrics in memory")
+                then = f"If it is held: looptop continue {folder.shell_name}"
+                progress.note(f"{folder.id}  {full}; make room: until then the run keeps its metrics in memory. {then}")
             was_full = bool(full)
             time.sleep(POLL_SECONDS)
     return reader.outcome(state, reason, interrupted=interrupts.count > 0)
+
+
+def _full_disk_status(folder: RunFolder, full: str) -> Status:
+    return Status(folder.id, "disk full", 0.0, [f"{full}; make room"])
 
 
 def show_outcome(outcome: Outcome, *, as_json: bool) -> int:

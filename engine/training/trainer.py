@@ -56,6 +56,8 @@ class RunTrainer(Trainer):
     best_loaded: int | None = None
     """The step of the best checkpoint, once training has ended and the model is loaded from it."""
     _evaluation_due = False
+    _is_warned = False
+    """Whether the last checkpoint could not be written, and the events say so."""
     _random_states: Sequence[tuple[str, bytes]] = ()
 
     def attach_to(self, context: RunContext) -> None:
@@ -285,12 +287,16 @@ class RunTrainer(Trainer):
         while (error := self._try_to_save(model, trial, folder)) is not None:
             failed = f"{error_text(error)}: the checkpoint of step {step} could not be written"
             if not self.context.gate.saves_before_it_stops:
-                self.context.journal.event(
-                    "checkpoint", f"{failed}; training continues, make room on the disk", step=step, level="warning"
-                )
+                if self._is_warned:
+                    self.context.log(failed)
+                else:
+                    text = "training continues, make room on the disk; until then, only the log names further ones"
+                    self.context.journal.event("checkpoint", f"{failed}; {text}", step=step, level="warning")
+                self._is_warned = True
                 return
             if not self.context.hold_for_retry(failed, error):
                 return
+        self._is_warned = False
         self.context.journal.event("checkpoint", f"checkpoint of step {step} written", step=step)
         best = self.state.best_model_checkpoint
         checkpoint.rotate(folder.parent, best=checkpoint.step_of(Path(best)) if best else None)

@@ -101,6 +101,8 @@ def test_without_a_terminal_it_says_what_to_use_instead(capsys: Capture) -> None
             "--follow cannot be combined with --json: a growing log is not one JSON object",
         ),
         ("resume vqa-7", "there is no run 'vqa-7'; there are no runs yet"),
+        ("resume vqa-7 --detach", "unrecognized arguments: --detach; see `looptop resume --help`"),
+        ("train vqa vqa", "unrecognized arguments: vqa; see `looptop train --help`"),
         ("pause vqa-7", "there is no run 'vqa-7'; there are no runs yet"),
         ("reward ppo-7 1 0 -1e308", "there is no run 'ppo-7'; there are no runs yet"),
         ("reward ppo-7 1 0 -1.5E+3", "there is no run 'ppo-7'; there are no runs yet"),

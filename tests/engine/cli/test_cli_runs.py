@@ -44,6 +44,7 @@ def test_runs_are_filtered_and_sorted(capsys: Capture) -> None:
     assert listed(capsys, "loss<0.7", "or", "(state:failed", "and", "not", "loss>5)") == ["vqa-4", "vqa-1"]
     assert listed(capsys, "not (loss < 0.7 or state:failed) finished") == ["vqa-3", "vqa-2"]
     assert listed(capsys, "--sort", "loss") == ["vqa-1", "vqa-3", "vqa-2", "vqa-4"]
+    assert listed(capsys, "--sort", "figure") == listed(capsys, "--sort", "headline")
     assert listed(capsys, "--sort", "loss", "--reverse", "--", "-state:failed") == ["vqa-2", "vqa-3", "vqa-1"]
     assert listed(capsys, "-state:failed", "--sort", "loss") == ["vqa-1", "vqa-3", "vqa-2"]
     assert listed(capsys, "loss<2.5", "-loss<0.7", "--reverse", "-host:elsewhere") == ["vqa-2", "vqa-3"]

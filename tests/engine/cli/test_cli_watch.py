@@ -88,6 +88,15 @@ def test_a_run_that_finished_with_alerts_says_so(monkeypatch: pytest.MonkeyPatch
     assert (result["state"], result["alerts"]) == ("finished", 2)
 
 
+def test_on_a_full_disk_it_says_so_instead_of_an_old_state(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    full = "the disk of D is full (96 KiB free)"
+    monkeypatch.setattr("looptop.engine.cli.watch.full_disk", lambda _folder: full)
+    assert train(monkeypatch, "finish") == 0
+    told = capsys.readouterr().err
+    assert told.count("until then the run keeps its metrics in memory. If it is held: looptop continue vqa-1") == 1
+    assert f"vqa-1  {full}; make room\n" in told and "vqa-1  step" not in told
+
+
 def test_the_last_line_names_the_step_of_its_figures(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     assert train(monkeypatch, "best") == 0
     assert capsys.readouterr().out.splitlines()[0].endswith(", best evaluation, step 7")

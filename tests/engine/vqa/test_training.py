@@ -291,6 +291,9 @@ def test_a_disk_that_takes_no_checkpoint_costs_the_checkpoint_and_not_the_run() 
     assert [point.step for point in journal.values("loss")] == list(range(1, 15))
     warnings = [event.text for event in journal.events() if event.level == "warning"]
     assert any("checkpoint of step 6 could not be written" in text and "continues" in text for text in warnings)
+    # The later ones are of the same kind: only the log has them.
+    assert sum("could not be written" in text for text in warnings) == 1
+    assert "checkpoint of step 12 could not be written" in folder.log.read_text()
     assert checkpoint.newest_complete(folder.checkpoints) is None
     assert "the result could not be written" in journal.state()[1]
     make_room(folder)
