@@ -45,8 +45,8 @@ _EXIT_SECONDS = 5.0
 """Seconds that companions may take to exit by themselves after the run."""
 _FIRST_ENDED_SECONDS = 0.5
 """Seconds that a companion that fails waits to see whether the first process has exited."""
-_REASON_SECONDS = 3.0
-"""Seconds to wait for the reason of a companion that has failed."""
+_REASON_SECONDS = 20.0
+"""Seconds to wait for the reason of a companion that has failed: on a busy machine, PyTorch takes long to end."""
 
 
 @contextmanager
