@@ -179,7 +179,11 @@ def test_a_stop_that_a_full_disk_prevents_is_sent_by_a_signal(small: Path, launc
     ballast = fill(small)
     with pytest.raises(LooptopError, match="No space left"):
         send(folder, "stop")
+    # It takes the signal once there is room: a checkpoint on a full disk would make this training fail.
+    process = process_of(folder)
+    process.suspend()
     assert "stopping, with a checkpoint" in _forward_interrupt(folder, 1, has_stepped=True)
     ballast.unlink()
+    process.resume()
     eventually(lambda: not folder.is_live())
     assert folder.state() is RunState.STOPPED
