@@ -61,6 +61,18 @@ def title(app: Any, name: str) -> str:
 
 
 @pytest.mark.parametrize("screen", SCREENS)
+async def test_the_last_point_is_read_also_while_the_points_are_not_known(answers: QuickAnswers, screen: str) -> None:
+    app = make_app(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        wall = await open_charts(pilot, screen)
+        await pilot.press("home")
+        assert wall.cursor is not None and wall.cursor <= 1
+        wall._steps = list  # type: ignore[method-assign]  # as after a change of view
+        await pilot.press("end")
+        await until(pilot, lambda: wall.cursor in (None, 60))
+
+
+@pytest.mark.parametrize("screen", SCREENS)
 async def test_the_same_keys_work_on_every_screen(answers: QuickAnswers, screen: str) -> None:
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:

@@ -274,9 +274,10 @@ class ChartWall(StyleCache, can_focus=True):
 
     def action_read_end(self, end: str) -> None:
         """Moves the reading cursor to the `first` step that is shown, or to the `last`, which it then follows."""
-        steps = self._steps()
-        if steps:
-            self._read(None if end == "last" and self.view.window is None else steps[0 if end == "first" else -1])
+        if end == "last" and self.view.window is None:
+            self._read(None)  # Also while the chart's points are read anew.
+        elif steps := self._steps():
+            self._read(steps[0 if end == "first" else -1])
 
     def _steps(self) -> list[int]:
         """The steps that the chosen chart has points for and shows."""
