@@ -102,6 +102,22 @@ async def test_batches_are_gone_through_by_keys_and_marked_on_every_chart(answer
         assert f"reward  {row.split()[1]}" in shown(app)
 
 
+async def test_a_key_is_not_undone_by_rows_that_are_read_at_that_moment(answers: QuickAnswers) -> None:
+    run = small_run(40)
+    app = make_app(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot, run)
+        await pilot.press("home")
+        assert step(screen) == 1
+        page, table = screen.query_one(RunPage), screen.query_one("#batches")
+        table.action_jump("last")
+        page._on_read(1, 40)
+        await until(pilot, lambda: step(screen) == 40)
+        table.action_jump("first")
+        page._on_read(1, 40)
+        await until(pilot, lambda: step(screen) == 1)
+
+
 async def test_a_typed_number_goes_there_from_a_run_and_from_a_batch(
     answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,8 @@ class RunPage(Vertical):
         self._rows_read = RowsRead()
         self._wanted: int | None = None
         """The step that the cursor should be on as soon as that batch exists."""
+        self._known_row = 0
+        """The row that the cursor was put on, or moved to, as far as this page knows."""
         self.wall = ChartWall(MinChartSize(MIN_CHART_WIDTH, 0), id="ppo-charts", step_name="batch")
         self._batches = Table(BATCH_COLUMNS, id="batches")
 
@@ -95,6 +97,7 @@ class RunPage(Vertical):
         self._rows_read = RowsRead()
         self._rows = BatchRows(journal, [name for *_, name in BATCH_FIGURES], self._on_read, self._on_error)
         self._batches.fill(0, self._row_cells, cursor=0)
+        self._known_row = 0
         self.wall.reset()
 
     # What is shown.
@@ -138,11 +141,15 @@ class RunPage(Vertical):
         if snapshot is None:
             return
         cursor = None
-        if self.follow:
-            cursor = snapshot.count - 1
-        elif self._wanted is not None:
-            cursor = self._wanted - snapshot.first
+        # If they differ, a key has just moved the cursor, of which this page has not heard yet: it stays where it is.
+        if self._batches.cursor == self._known_row:
+            if self.follow:
+                cursor = snapshot.count - 1
+            elif self._wanted is not None:
+                cursor = self._wanted - snapshot.first
         self._batches.fill(snapshot.count, self._row_cells, cursor=cursor)
+        if cursor is not None:
+            self._known_row = self._batches.cursor
         self.draw_charts()
         self._show_batch()
         self.query_one(EventsPanel).show_events(snapshot.events)
@@ -201,6 +208,7 @@ class RunPage(Vertical):
         snapshot = self.snapshot
         if snapshot is not None and snapshot.count:
             self._batches.cursor = max(0, min(step, snapshot.last) - snapshot.first)
+            self._known_row = self._batches.cursor
             self._show_batch()
 
     @on(Table.Moved, "#batches")
@@ -208,6 +216,7 @@ class RunPage(Vertical):
         event.stop()
         if self.snapshot is None:
             return
+        self._known_row = event.row
         step = self.snapshot.first + event.row
         if step != self._wanted:
             self._wanted = step
