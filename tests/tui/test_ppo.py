@@ -24,7 +24,7 @@ from looptop.tui.ppo.run_page import RunPage
 from looptop.tui.ppo.text import PATH_SEPARATOR
 from looptop.tui.ppo.token_page import TokenPage
 from looptop.tui.screens import palette
-from looptop.tui.widgets.table import ColumnTable
+from looptop.tui.widgets.table import ColumnTable, Table
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
 from tests.factories.small_ppo import held_run, small_run
@@ -109,7 +109,7 @@ async def test_a_key_is_not_undone_by_rows_that_are_read_at_that_moment(answers:
         screen = await go(pilot, run)
         await pilot.press("home")
         assert step(screen) == 1
-        page, table = screen.query_one(RunPage), screen.query_one("#batches")
+        page, table = screen.query_one(RunPage), screen.query_one("#batches", Table)
         table.action_jump("last")
         page._on_read(1, 40)
         await until(pilot, lambda: step(screen) == 40)
