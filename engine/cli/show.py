@@ -156,7 +156,7 @@ _FIGURES = {
 
 
 def _measured_model_text(metric: str, summary: RunSummary) -> str:
-    """The text after a figure: which checkpoint's model it was measured on; empty if it is not known."""
+    """The text after a figure: which evaluation it is of; empty if it is not known."""
     model = measured_model(metric, summary) if metric in summary.metrics else None
     return "" if model is None else f" ({model.which} evaluation, step {model.step:,})"
 

@@ -259,12 +259,12 @@ def _read_csv(table: Path, problems: Problems) -> Iterator[tuple[int, Cells]]:
         except StopIteration:
             return
         except csv.Error as error:
-            problems.add(problem_kinds.BAD_ROW, _place(table, line, reader.line_num + header_line), error)
+            problems.add(problem_kinds.BAD_ROW, _lines_text(table, line, reader.line_num + header_line), error)
             continue
         if not values:
             continue
         end = reader.line_num + header_line
-        where = _place(table, line, end)
+        where = _lines_text(table, line, end)
         if end - line >= MAX_ROW_LINES:
             lines = counted(end - line + 1, "line")
             problems.add(problem_kinds.BAD_ROW, where, f"one row of {lines}: a stray quotation mark")
@@ -283,7 +283,7 @@ def _read_csv(table: Path, problems: Problems) -> Iterator[tuple[int, Cells]]:
         yield line, Cells(**known)
 
 
-def _place(table: Path, line: int, end: int) -> str:
+def _lines_text(table: Path, line: int, end: int) -> str:
     return f"{table.name} line {line}" if end <= line else f"{table.name} lines {line} to {end}"
 
 

@@ -74,7 +74,7 @@ def test_a_loop_is_paused_saved_and_stopped() -> None:
     assert not thread.is_alive()
     assert saved == [held_at, held_at + 1, -(held_at + 1)], "a stop saves the last step, then the loop ends"
     assert (folder.state(), folder.is_live()) == (RunState.STOPPED, False)
-    # The loop keeps its checkpoints itself: whether there is one is not said.
+    # The loop keeps its checkpoints itself: whether there is one is not told.
     assert folder.summary().reason == "stopped on request"
     assert Journal(folder.db).cause() == Stop(StopReason.REQUEST, held_at + 1, None)
     written = [event.step for event in Journal(folder.db).events() if event.kind == "checkpoint"]
