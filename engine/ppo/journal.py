@@ -1,4 +1,4 @@
-"""The tables of a PPO run's journal: batches, samples, tokens, judgements, texts of tokens. Needs no torch.
+"""The tables of a PPO run's journal: batches, samples, tokens and their texts, judgements, breakpoints. Needs no torch.
 
 A response's tokens are one blob: ids (32 bits each), whether each is part of the loss (8 bits), then one 32-bit number
 per token for each of `TOKEN_COLUMNS`. The texts of tokens are kept once, by id.

@@ -302,6 +302,20 @@ async def test_the_configuration_of_one_run_is_always_whole(answers: QuickAnswer
         await until(pilot, lambda: "data.source" in shown(app) and "the same in" not in shown(app))
 
 
+async def test_configurations_that_are_wider_than_the_screen_are_shown_to_their_end(answers: QuickAnswers) -> None:
+    for _ in range(6):
+        make(1.0)
+    app = make_app(answers)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, 6)
+        await pilot.press(*["space"] * 6, "m")
+        await until(pilot, lambda: isinstance(app.screen, ChartsScreen) and "┤" in shown(app))
+        await pilot.press("t", "a")
+        await until(pilot, lambda: "preset" in shown(app) and "the same in" not in shown(app))
+        await pilot.press("end")
+        await until(pilot, lambda: "training.answer_sampl" in shown(app))
+
+
 async def test_too_many_cannot_be_told_apart(answers: QuickAnswers) -> None:
     for _ in range(7):
         make(1.0)

@@ -16,7 +16,7 @@ class FittedText(Static):
     height of the earlier text.
 
     Args:
-        make: Makes the text, already wrapped, for so many cells.
+        make: Makes the text for so many cells.
         id: As in Textual.
     """
 
@@ -35,5 +35,5 @@ class FittedText(Static):
         """Makes the text anew, since something else than its width has changed."""
         if self._made_for:
             text = self._make(self._made_for)
-            self.styles.height = text.plain.count("\n") + 1
+            self.styles.height = text.get_height({}, self._made_for)
             self.update(text)
