@@ -139,8 +139,8 @@ def test_what_keys_draw_is_what_a_whole_redraw_shows() -> None:
             ("\r", "16 of 16 samples"),
             ("\x1b[C\x1b[C]\x1b[B[/reward<9\r", "by grammar, smallest first +/ reward<9"),
             ("\r", "= reward"),
-            ("np\r", "token 0"),
-            ("\x1b[Cvt\x1b[Btv", "token 2"),
+            ("np\r", "token 0, id"),
+            ("\x1b[Cvt\x1b[Btv", "token 2, id"),
         ):
             tty.send(keys)
             tty.until(then)

@@ -180,10 +180,10 @@ class TokenPage(Vertical):
         event.stop()
         self._show_token()
         if self._table.display:
-            self._table.cursor = event.index
+            self._table.cursor = self._view.cursor
         self.post_message(self.Moved())
 
     @on(Table.Moved, "#token-table")
     def _row_moved(self, event: Table.Moved) -> None:
         event.stop()
-        self._view.go_to(event.row)
+        self._view.go_to(self._table.cursor)
