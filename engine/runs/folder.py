@@ -91,13 +91,16 @@ class RunFolder:
     def kind(self) -> str:
         """What it trains: `vqa`, `ppo`, `reward`; `trainer` for somebody's own Trainer or loop.
 
-        The folder of a copy may have any name, so its configuration is read, once. Empty if neither tells.
+        A folder may have been copied or renamed, so its configuration tells, read once. Only if it cannot be read does
+        the id tell. Empty if neither does.
         """
-        if not self.is_in_home():
-            with contextlib.suppress(LooptopError):
-                kind = self.settings().get("kind")
-                if isinstance(kind, str):
-                    return visible(kind)
+        settings, _ = self._settings_or_damage()
+        return self._kind(settings)
+
+    def _kind(self, settings: Mapping[str, Any]) -> str:
+        kind = settings.get("kind")
+        if isinstance(kind, str):
+            return visible(kind)
         match = _ID.fullmatch(self.id)
         return match[1] if match else ""
 
@@ -228,6 +231,13 @@ class RunFolder:
             raise LooptopError(f"the configuration of {self.id} is damaged: {visible(self.config_file)}") from None
         return versions.upgraded(data, f"the configuration of {self.id}")
 
+    def _settings_or_damage(self) -> tuple[dict[str, Any], str]:
+        """The configuration, and why it cannot be read: one of them is empty."""
+        try:
+            return self.settings(), ""
+        except LooptopError as error:
+            return {}, str(error)
+
     def write_settings(self, settings: Mapping[str, Any]) -> None:
         """Replaces the configuration: a callback learns of it only bit by bit, and a resumed run may change it.
 
@@ -310,7 +320,14 @@ class RunFolder:
         live = self.live_by()
         unsafe = self.what_is_unsafe()
         owner, about = self.owner(), self.about()
+        settings, unreadable = self._settings_or_damage()
+        damages = [
+            lock.damage(self.lock),
+            about_damage(self.path) if about == About() else "",
+            unreadable if self.config_file.exists() else "",
+        ]
         common: dict[str, Any] = {
+            "kind": self._kind(settings),
             "created": self._created(),
             "title": about.title,
             "note": about.note,
@@ -321,8 +338,8 @@ class RunFolder:
             facts = Journal(self.db).outline()
         except LooptopError as error:
             state = RunState.RUNNING if live else RunState.INTERRUPTED
-            trouble = "; ".join(filter(None, [unsafe or str(error), *self._damage(about)]))
-            return RunSummary(self.id, self.kind, state, unsafe or str(error), trouble=trouble, **common)
+            trouble = "; ".join(filter(None, [unsafe or str(error), *damages]))
+            return RunSummary(id=self.id, state=state, reason=unsafe or str(error), trouble=trouble, **common)
         latest = facts.latest
         step = max((point.step for name, point in latest.items() if not name.startswith("test_")), default=None)
         values: dict[str, Any] = {
@@ -330,7 +347,6 @@ class RunFolder:
         }
         return RunSummary(
             id=self.id,
-            kind=self.kind,
             state=facts.state.observed(bool(live)),
             reason=unsafe or facts.reason,
             step=step,
@@ -339,7 +355,7 @@ class RunFolder:
             started=facts.started,
             ended=facts.ended,
             idle=facts.idle,
-            preset=self._preset(),
+            preset=str(settings.get("preset", "")),
             device=str(facts.facts.get("device") or ""),
             metrics={name: point.value for name, point in latest.items()},
             alerts=facts.alerts,
@@ -348,31 +364,16 @@ class RunFolder:
             evaluation_step=max(
                 (point.step for name, point in latest.items() if name.startswith("eval_")), default=None
             ),
-            trouble="; ".join(filter(None, [unsafe, *self._damage(about)])),
+            trouble="; ".join(filter(None, [unsafe, *damages])),
             **values,
             **common,
         )
-
-    def _damage(self, about: About) -> list[str]:
-        """A sentence for each damaged file other than the journal."""
-        damages = [lock.damage(self.lock), about_damage(self.path) if about == About() else ""]
-        try:
-            self.settings()
-        except LooptopError as error:
-            damages.append(str(error) if self.config_file.exists() else "")
-        return [sentence for sentence in damages if sentence]
 
     def _created(self) -> float | None:
         try:
             return self.config_file.lstat().st_mtime
         except OSError:
             return None
-
-    def _preset(self) -> str:
-        try:
-            return str(self.settings().get("preset", ""))
-        except LooptopError:
-            return ""
 
 
 def _runs() -> Path:

@@ -138,6 +138,11 @@ def test_a_copy_is_of_its_own_kind_whatever_its_folder_is_called(
     assert [RunFolder(tmp_path / name).kind for name in ("best", "ppo-1")] == ["", "ppo"]
 
 
+def test_a_run_that_was_renamed_by_hand_keeps_its_kind(folder: RunFolder) -> None:
+    renamed = RunFolder(folder.path.rename(folder.path.with_name("ppo-7")))
+    assert (renamed.kind, RunFolder.find("ppo-7").summary().kind) == ("vqa", "vqa")
+
+
 def test_controls_are_neither_read_nor_written_through_a_link(folder: RunFolder, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.mkdir()
