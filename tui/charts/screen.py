@@ -57,7 +57,7 @@ class ChartsScreen(MainScreen):
         """The index of the highlighted run; -1 if none is."""
         self._filter = ""
         """A regular expression or a part of a metric's name."""
-        self._loop = WatchLoop(self, self._read)
+        self._loop = WatchLoop(self, self._read, self.show_error)
         self._controls = RunControls(self, self._loop.poke)
         self._live_in_keys: bool | None = None
         """Whether the highlighted run was live when the bottom line was last drawn."""

@@ -65,7 +65,7 @@ class TimelineScreen(MainScreen):
             "confusion": self._grid,
         }
         self._frame = PageFrame("train", pages, self._show_page)
-        self._loop = WatchLoop(self, self._read)
+        self._loop = WatchLoop(self, self._read, self.show_error)
 
     def compose(self) -> Iterable[Widget]:
         """A head, the names of the pages, a page, a sentence about what is under the cursor."""

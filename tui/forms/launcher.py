@@ -59,7 +59,7 @@ class Launcher:
         self._asked_for_form = False
         self._may_open_live_run = False
         self._is_run_open: Callable[[], bool] = lambda: False
-        self._list_loop = WatchLoop(screen, self._read, RUNS_INTERVAL, RUNS_LOAD)
+        self._list_loop = WatchLoop(screen, self._read, screen.show_error, RUNS_INTERVAL, RUNS_LOAD)
         form.on_start, form.runs.on_open = self.start, self.open
 
     def start_listing(self, is_run_open: Callable[[], bool]) -> None:

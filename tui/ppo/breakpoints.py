@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
@@ -21,13 +20,13 @@ from looptop.engine.runs.folder import RunFolder
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
+from looptop.tui.screens.watch import WatchLoop
 from looptop.tui.text import safe
 from looptop.tui.widgets.bars import KeyBar
 from looptop.tui.widgets.field import Field
 from looptop.tui.widgets.options import Options
 
 EXAMPLES = "kl > 8   reward.mean < 0   any sample.kl > 20   ratio.max > 2   nan"
-READ_SECONDS = 0.5
 REPLY_SECONDS = 5.0
 
 
@@ -48,6 +47,7 @@ class Breakpoints(Overlay[None]):
         self._run = run
         self._known = list(known)
         self._shown: list[str] | None = None
+        self._loop = WatchLoop(self, self._read, lambda sentence: self._show_hint(sentence, "$text-error"))
 
     def compose(self) -> Iterable[Widget]:
         """A field above the list."""
@@ -65,17 +65,11 @@ class Breakpoints(Overlay[None]):
     def on_mount(self) -> None:
         """Starts to read the breakpoints again and again."""
         self.query_one("#condition", Field).focus()
-        work(self, self._follow(), "breakpoints")
+        self._loop.start()
 
-    async def _follow(self) -> None:
-        while True:
-            try:
-                breakpoints = await in_thread(PpoJournal(self._run.db).breakpoints)
-            except LooptopError as error:
-                self._show_hint(str(error), "$text-error")
-            else:
-                self._list(breakpoints)
-            await asyncio.sleep(READ_SECONDS)
+    async def _read(self) -> bool:
+        self._list(await in_thread(PpoJournal(self._run.db).breakpoints))
+        return True
 
     def _list(self, breakpoints: list[str]) -> None:
         if breakpoints == self._shown:

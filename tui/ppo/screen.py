@@ -72,7 +72,7 @@ class PpoScreen(MainScreen):
         self._watcher: PpoWatcher | None = None
         self._held: HoldPosition | None = None
         """Where the run was held at the last reading."""
-        self._loop = WatchLoop(self, self._read)
+        self._loop = WatchLoop(self, self._read, self.show_error)
         self.navigation = Navigation(self, self.widgets, self.shown, self._loop.poke)
         self.controls = PpoControls(self, self.shown, self.navigation, self._loop.hurry)
         self._comparing = Comparer(self._show_comparison)

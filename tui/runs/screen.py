@@ -64,9 +64,9 @@ class RunsScreen(MainScreen):
         self._sort = ("created", True)
         self._live_in_keys: bool | None = None
         """Whether the run under the cursor was live when the bottom line was last drawn."""
-        self._loop = WatchLoop(self, self._read, RUNS_INTERVAL, RUNS_LOAD)
+        self._loop = WatchLoop(self, self._read, self.show_error, RUNS_INTERVAL, RUNS_LOAD)
         self._machine: Machine | None = None
-        self._machine_loop = WatchLoop(self, self._read_machine, MACHINE_INTERVAL)
+        self._machine_loop = WatchLoop(self, self._read_machine, self.show_error, MACHINE_INTERVAL)
         self._controls = RunControls(self, self._loop.poke)
 
     def compose(self) -> Iterable[Widget]:

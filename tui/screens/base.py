@@ -108,6 +108,11 @@ class BaseScreen(Screen[Result]):
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
     _is_dismissed = False
 
+    @property
+    def is_selected(self) -> bool:
+        """Whether it is on display, overlays over it aside."""
+        return True
+
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
         """Closes the screen if it is the topmost one: a second click or key may come while it closes."""
         stack = self.app.screen_stack
@@ -177,6 +182,10 @@ class MainScreen(BaseScreen[None]):
     def hides_key(self, action: str) -> bool:
         """Whether the bottom line leaves out an action, by its name with arguments, since it is useless now."""
         return False
+
+    def show_error(self, sentence: str) -> None:
+        """Shows what went wrong in the top line, until an empty sentence takes it away."""
+        self.show_status(sentence, "$text-error")
 
     def show_status(self, text: str, style: str = "$text-muted") -> None:
         """Shows the status in the top line, unless the screen is closing: a late reply has none to show it in."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, Protocol
 
@@ -13,19 +12,16 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input
 
-from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 from looptop.tui.actions import bindings
-from looptop.tui.background import in_thread, work
+from looptop.tui.background import in_thread
 from looptop.tui.screens.base import Overlay
+from looptop.tui.screens.watch import WatchLoop
 from looptop.tui.text import safe
 from looptop.tui.widgets.bars import KeyBar
 from looptop.tui.widgets.entries import LEVEL_NAMES, Entry, counts, counts_text
 from looptop.tui.widgets.entry_list import EntryList
 from looptop.tui.widgets.field import Field
-
-READ_SECONDS = 1.0
-"""Seconds between two readings."""
 
 
 class EntrySource(Protocol):
@@ -70,6 +66,8 @@ class Entries(Overlay[None]):
     def __init__(self, source: EntrySource) -> None:
         super().__init__(id=source.id)
         self._source = source
+        self._shown: Sequence[Entry] | None = None
+        self._loop = WatchLoop(self, self._read, self._show_error)
 
     def compose(self) -> Iterable[Widget]:
         """The entries, and a field for what is searched for."""
@@ -90,19 +88,22 @@ class Entries(Overlay[None]):
     def on_mount(self) -> None:
         """Starts to read."""
         self._list.focus()
-        work(self, self._read(), "read entries")
+        self._loop.start()
 
-    async def _read(self) -> None:
-        before: Sequence[Entry] | None = None
-        while True:
-            try:
-                entries = await in_thread(self._source.read)
-            except LooptopError as error:
-                entries = [Entry(visible(error), "error")]
-            if before is None or entries != before:
-                before = entries
-                self._list.show(entries)
-            await asyncio.sleep(READ_SECONDS if self._source.is_whole else 0)
+    async def _read(self) -> bool:
+        self._show(await in_thread(self._source.read))
+        if not self._source.is_whole:
+            self._loop.poke()
+        return True
+
+    def _show_error(self, sentence: str) -> None:
+        if sentence:
+            self._show([Entry(visible(sentence), "error")])
+
+    def _show(self, entries: Sequence[Entry]) -> None:
+        if self._shown is None or entries != self._shown:
+            self._shown = entries
+            self._list.show(entries)
 
     @on(EntryList.Changed)
     def _show_head(self) -> None:

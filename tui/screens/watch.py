@@ -12,7 +12,7 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.journal.reader import Event, Journal, Outline
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.background import work
-from looptop.tui.screens.base import MainScreen
+from looptop.tui.screens.base import BaseScreen
 
 RUNS_INTERVAL = 2.0
 """Seconds between two readings of all runs."""
@@ -28,17 +28,24 @@ class WatchLoop:
 
     Args:
         screen: The screen.
-        read: Reads and shows; returns False if it had nothing to read. A LooptopError that it raises is shown in the
-            screen's top line until a later read succeeds.
+        read: Reads and shows; returns False if it had nothing to read.
+        show_error: Receives the sentence of a LooptopError that `read` raises, and an empty one once a later read
+            succeeds.
         interval: Seconds between two reads.
         most_load: The largest fraction of the time that reading may take; slow reads become less frequent.
     """
 
     def __init__(
-        self, screen: MainScreen, read: Callable[[], Awaitable[bool]], interval: float = 1.0, most_load: float = 1.0
+        self,
+        screen: BaseScreen[Any],
+        read: Callable[[], Awaitable[bool]],
+        show_error: Callable[[str], object],
+        interval: float = 1.0,
+        most_load: float = 1.0,
     ) -> None:
         self._screen = screen
         self._read = read
+        self._show_error = show_error
         self._interval = interval
         self._most_load = most_load
         self._poked = asyncio.Event()
@@ -71,10 +78,10 @@ class WatchLoop:
             began = time.monotonic()
             try:
                 if await self._read() and failed:
-                    self._screen.show_status("")
+                    self._show_error("")
                     failed = False
             except LooptopError as error:
-                self._screen.show_status(str(error), "$text-error")
+                self._show_error(str(error))
                 failed = True
             if self._most_load < 1:
                 pause = max(self._interval, (time.monotonic() - began) / self._most_load)

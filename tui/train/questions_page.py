@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -20,6 +18,7 @@ from looptop.engine.text import counted, visible, visible_answer
 from looptop.tui.actions import bindings
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import Overlay
+from looptop.tui.screens.watch import WatchLoop
 from looptop.tui.text import safe
 from looptop.tui.train.one_question import COLUMNS, QuestionPanel, question_cells, question_details
 from looptop.tui.train.questions_reader import QuestionsReader
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from looptop.engine.vqa.curation.records import EditKind
     from looptop.tui.screens.base import Services
 
-READ_SECONDS = 1.0
 REPLY_SECONDS = 5.0
 """How long to wait for a live run's reply to an edit."""
 
@@ -71,7 +69,7 @@ class QuestionsPage(Overlay[None]):
         """What is wrong with the filter; empty if nothing is."""
         self._read_error = ""
         """Why the journal could not be read; empty if it could."""
-        self._read_now = asyncio.Event()
+        self._loop = WatchLoop(self, self._read, self._read_failed)
 
     def compose(self) -> Iterable[Widget]:
         """The filter, the table with the panel, and what can be done."""
@@ -91,7 +89,7 @@ class QuestionsPage(Overlay[None]):
 
     def on_mount(self) -> None:
         """Begins to read, and goes on as long as the page is open."""
-        work(self, self._watch(), "watch")
+        self._loop.start()
 
     def hides_key(self, action: str) -> bool:
         """Whether the bottom line leaves out an action, since it would do nothing now."""
@@ -99,26 +97,8 @@ class QuestionsPage(Overlay[None]):
 
     # Reading.
 
-    async def _watch(self) -> None:
-        while True:
-            await self._read()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._read_now.wait(), READ_SECONDS)
-            self._read_now.clear()
-
-    async def _read(self) -> None:
-        try:
-            reading = await in_thread(self._reader.read)
-        except LooptopError as error:
-            self._read_error = str(error)
-            self._show_error()
-            if self._questions is None:
-                self._table.empty_text = "the training questions cannot be read"
-                self._table.refresh()
-            return
-        if self._read_error:
-            self._read_error = ""
-            self._show_error()
+    async def _read(self) -> bool:
+        reading = await in_thread(self._reader.read)
         is_new = reading.questions is not self._latest
         state, self._state = self._state, reading.state
         self._latest = reading.questions
@@ -127,6 +107,14 @@ class QuestionsPage(Overlay[None]):
             self.query_one(KeyBar).refresh()
         if is_new:
             self._arrange()
+        return True
+
+    def _read_failed(self, sentence: str) -> None:
+        self._read_error = sentence
+        self._show_error()
+        if sentence and self._questions is None:
+            self._table.empty_text = "the training questions cannot be read"
+            self._table.refresh()
 
     # What is shown.
 
@@ -338,14 +326,14 @@ class QuestionsPage(Overlay[None]):
             }[kind]
             when = "from the next epoch on" if self._is_live else "once the run is resumed, and in runs made like it"
             self._services.show_notice(f"{visible(question.question_id)}: {done}, {when}")
-        self._read_now.set()
+        self._loop.poke()
 
     # The rest.
 
     def action_command(self, _command: str) -> None:
         """Pauses or continues the run."""
         self._pause(self._state)
-        self._read_now.set()
+        self._loop.poke()
 
     def action_leave_or_close(self) -> None:
         """Esc: leaves the filter, else closes the page."""

@@ -46,7 +46,7 @@ class TrainScreen(MainScreen):
         """The evaluation whose answers are shown; None for the latest."""
         self._form, self._view = NewRunForm(), RunView()
         self._view.display = False
-        self._loop = WatchLoop(self, self._read)
+        self._loop = WatchLoop(self, self._read, self.show_error)
         self._controls = RunControls(self, self._loop.poke)
         self._chart_controls = ChartControls.of_one_run(
             self, lambda: self._view.wall, lambda: self._watcher, self._loop.poke
