@@ -18,7 +18,7 @@ import msgspec
 from looptop.engine.encoding import storable
 from looptop.engine.errors import LooptopError, error_text
 from looptop.engine.journal import decode
-from looptop.engine.journal.causes import Cause
+from looptop.engine.journal.causes import Cause, cause_text
 from looptop.engine.journal.idle_time import idle_seconds
 from looptop.engine.journal.records import AnswerSample as AnswerSample
 from looptop.engine.journal.records import ControlReply as ControlReply
@@ -101,10 +101,7 @@ class Journal:
         """All changes of state, the oldest first."""
         with self._read() as read:
             rows = read("SELECT time, state, reason, cause FROM states ORDER BY id").fetchall() if read else []
-        return [
-            StateChange(decode.moment(time), _state_of(state), decode.text(reason), decode.cause(cause))
-            for time, state, reason, cause in rows
-        ]
+        return [StateChange(decode.moment(at), _state_of(word), *_why(text, cause)) for at, word, text, cause in rows]
 
     def facts(self) -> dict[str, Any]:
         """Facts about the run: total_steps, epochs, device, precision, n_train, parameters and so on."""
@@ -326,7 +323,16 @@ class Journal:
 
 def _state(read: Any) -> tuple[RunState, str, Cause | None]:
     row = read("SELECT state, reason, cause FROM states ORDER BY id DESC LIMIT 1").fetchone() if read else None
-    return (_state_of(row[0]), decode.text(row[1]), decode.cause(row[2])) if row else (RunState.CREATED, "", None)
+    return (_state_of(row[0]), *_why(row[1], row[2])) if row else (RunState.CREATED, "", None)
+
+
+def _why(text: object, cause: object) -> tuple[str, Cause | None]:
+    """Why a run is in a state, for people and for programs.
+
+    The sentence is made of the cause. Only if there is none that this version can read, it is the journalled text.
+    """
+    known = decode.cause(cause)
+    return decode.text(text if known is None else cause_text(known)), known
 
 
 def _state_of(word: object) -> RunState:

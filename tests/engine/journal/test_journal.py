@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from looptop.engine.errors import LooptopError
+from looptop.engine.journal.causes import Hold
 from looptop.engine.journal.reader import AnswerSample, Journal, JournalWriter
 from looptop.engine.journal.records import RunState, RunSummary, accepted
 from looptop.engine.journal.schema import VERSION, open_for_reading
@@ -90,6 +92,21 @@ def test_all_that_is_written_is_read_back(path: Path, network: bool) -> None:
     assert [(c.id, c.kind, c.step, c.text) for c in journal.controls()] == [("c1", "pause", 2, "paused after step 2")]
     assert writer.close()
     assert journal.latest()["loss"].step == 2
+
+
+def test_a_causes_sentence_is_made_when_it_is_read(path: Path) -> None:
+    """What the writer said is shown only where the cause is of no kind that this version knows."""
+    writer = JournalWriter(path)
+    held, unknown = Hold(3, "scored"), '{"type": "hold", "step": 3, "reason": "invented later"}'
+    writer.state(RunState.PAUSED, held)
+    assert writer.close()
+    journal = Journal(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE states SET reason = 'words of another version'")
+        assert (journal.state(), journal.cause()) == ((RunState.PAUSED, "in batch 3, scored"), held)
+        assert [change.reason for change in journal.states()] == ["in batch 3, scored"]
+        connection.execute("UPDATE states SET cause = ?", (unknown,))
+    assert (journal.state(), journal.cause()) == ((RunState.PAUSED, "words of another version"), None)
 
 
 def test_not_a_number_and_infinity_survive(path: Path) -> None:
