@@ -1,7 +1,8 @@
 """A PPO batch with the fast kernels of T5 and with transformers' own, in one process, in turn.
 
-`python -m scripts.bench.kernels small fp32 3`: FLAN-T5-small's architecture with random weights, 8 x (256 + 48) tokens;
-`tiny` is the bundled summariser, 16 x (60 + 40). One CPU thread, CPU seconds: other work on the machine counts little.
+As a part of `make bench`: the bundled summariser (`tiny`), 16 x (60 + 40) tokens, in fp32 and bf16. By itself:
+`python -m scripts.bench.kernels small fp32 3`, FLAN-T5-small's architecture with random weights, 8 x (256 + 48) tokens.
+One CPU thread, CPU seconds: other work on the machine counts little.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from looptop.engine.ppo.rollout import Responses, Rollout, SpecialIds, sample, u
 from looptop.engine.ppo.step import BatchProgress, Hooks, PpoState, PpoStep, Setup
 from tests.factories.published_models import save_t5
 
+ROUNDS = 4
 KERNELS: tuple[Kernels, ...] = ("transformers", "fast")
+PRECISIONS = ("fp32", "bf16")
 NEVER = -1
 """No token ends a response: all are as long as allowed."""
 
@@ -62,30 +65,33 @@ class TokenStep(PpoStep):
 
 
 def main() -> None:
+    """Prints the ratios of the bundled summariser."""
+    for precision in PRECISIONS:
+        compare("tiny", precision, ROUNDS)
+
+
+def compare(size: str, precision: str, rounds: int) -> None:
     """Prints the ratio of transformers' CPU seconds over those of the fast kernels."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("size", choices=("tiny", "small"))
-    parser.add_argument("precision", choices=("fp32", "bf16"))
-    parser.add_argument("rounds", type=int)
-    chosen = parser.parse_args()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as home:
-        small = chosen.size == "small"
+        small = size == "small"
         folder = str(save_t5(Path(home) / "model")) if small else resolve("bundled:summariser")
         shape = (8, 256, 48) if small else (16, 60, 40)
-        steps = {kernels: _step(folder, kernels, shape, chosen.precision == "bf16") for kernels in KERNELS}
+        steps = {kernels: _step(folder, kernels, shape, precision == "bf16") for kernels in KERNELS}
     seconds: dict[Kernels, list[float]] = {kernels: [] for kernels in KERNELS}
-    for number in range(chosen.rounds + 1):
+    for number in range(rounds + 1):
         for kernels in KERNELS if number % 2 else KERNELS[::-1]:
             step, queries = steps[kernels]
             began = time.process_time()
             step.run(step.policy, number + 1, queries)
             if number:  # The first is slower.
                 seconds[kernels].append(time.process_time() - began)
+    torch.set_num_threads(threads)
     ratios = [one / two for one, two in zip(seconds["transformers"], seconds["fast"], strict=True)]
     plain, fast = (statistics.median(seconds[kernels]) for kernels in KERNELS)
     print(
-        f"kernels, {chosen.size}, {chosen.precision}: {statistics.median(ratios):.2f} times the samples per second of"
+        f"kernels, {size}, {precision}: {statistics.median(ratios):.2f} times the samples per second of"
         f" transformers' own ({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} pairs);"
         f" {plain:.2f} s a batch against {fast:.2f} s"
     )
@@ -110,4 +116,9 @@ def _step(folder: str, kernels: Kernels, shape: tuple[int, int, int], bf16: bool
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("size", choices=("tiny", "small"))
+    parser.add_argument("precision", choices=PRECISIONS)
+    parser.add_argument("rounds", type=int)
+    chosen = parser.parse_args()
+    compare(chosen.size, chosen.precision, chosen.rounds)
