@@ -34,6 +34,12 @@ def lint_imports(sources: Path) -> subprocess.CompletedProcess[str]:
         ("engine/vqa/accuracy.py", "looptop.engine.ppo.records", "A room of the engine uses only rooms below it"),
         ("tui/widgets/bars.py", "looptop.tui.screens.base", "A room of the app uses only rooms below it"),
         ("tui/ask/client.py", "looptop.tui.train.screen", "A room of the app uses only rooms below it"),
+        (
+            "engine/vqa/images/entries.py",
+            "looptop.engine.vqa.model.sizes",
+            "A room of VQA uses only rooms below it",
+        ),
+        ("tui/ask/card.py", "looptop.tui.ask.asking", "A room of the Ask screen uses only rooms below it"),
         ("engine/text.py", "looptop.tui.text", "The engine works without a terminal"),
         ("engine/runs/listing.py", "torch", "Nothing on the way to the first paint brings in torch"),
     ],

@@ -241,7 +241,7 @@ class LooptopApp(App[str]):
 
         if self._quits_now:
             return
-        work(self, quit_or_ask(self), "quit or ask", exclusive=True)
+        work(self, quit_or_ask(self, list(self.started_here), self.unsaved), "quit or ask", exclusive=True)
 
     def action_quit_now(self) -> None:
         """Quits immediately."""
@@ -249,7 +249,7 @@ class LooptopApp(App[str]):
 
         self._quits_now = True
         self.workers.cancel_group(self, "quit or ask")  # There is nothing to ask any more.
-        work(self, quit_now(self), "quit now")
+        work(self, quit_now(self, list(self.started_here)), "quit now")
 
     def unsaved(self) -> list[str]:
         """What would be lost if the app quit now, each item in a few words."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
 
 from textual.content import Content
 
@@ -16,7 +16,9 @@ from looptop.engine.text import join_text, visible
 from looptop.tui.background import in_thread
 
 if TYPE_CHECKING:
-    from looptop.tui.app import LooptopApp
+    from textual.app import App
+
+    from looptop.tui.screens.base import Services
     from looptop.tui.screens.dialog import Question
 
 LIVE_RUNS_SECONDS = 1.0
@@ -35,13 +37,19 @@ def live_runs(started: Sequence[RunFolder]) -> list[RunFolder]:
     return [run for run in by_path.values() if run.is_live()]
 
 
-async def quit_or_ask(app: LooptopApp) -> None:
-    """Quits; asks first if something would be lost, or if a run that was started in this app is live."""
-    live = await _live_runs_in_time(app)
+async def quit_or_ask(app: App[str], started: Sequence[RunFolder], unsaved: Callable[[], list[str]]) -> None:
+    """Quits; asks first if something would be lost, or if a run that was started in this app is live.
+
+    Args:
+        app: The app.
+        started: The runs that were started in this app.
+        unsaved: What would be lost, each item in a few words.
+    """
+    live = await _live_runs_in_time(started)
     paused = await _paused_in_time(live)
-    here = [run for run in live if run in app.started_here]
+    here = [run for run in live if run in started]
     others = [run for run in live if run not in here]
-    lost = app.unsaved()
+    lost = unsaved()
     if not here and not lost:
         app.exit(farewell(live, paused))
         return
@@ -50,7 +58,7 @@ async def quit_or_ask(app: LooptopApp) -> None:
         if answer == "leave":
             app.exit(farewell([*here, *others], paused))
         elif answer == "stop":
-            app.fetch(
+            cast("Services", app).fetch(
                 lambda: stop_all(here),
                 lambda words: app.exit("\n".join(filter(None, [words, farewell(others, paused)]))),
             )
@@ -58,18 +66,17 @@ async def quit_or_ask(app: LooptopApp) -> None:
     app.push_screen(question(here, others, paused, lost), answered)
 
 
-async def quit_now(app: LooptopApp) -> None:
+async def quit_now(app: App[str], started: Sequence[RunFolder]) -> None:
     """Quits without a question."""
-    live = await _live_runs_in_time(app)
+    live = await _live_runs_in_time(started)
     app.exit(farewell(live, await _paused_in_time(live)))
 
 
-async def _live_runs_in_time(app: LooptopApp) -> list[RunFolder]:
+async def _live_runs_in_time(started: Sequence[RunFolder]) -> list[RunFolder]:
     """All live runs; if the disk does not answer, those that were started in this app."""
-    started = list(app.started_here)
     with contextlib.suppress(TimeoutError):
         return await asyncio.wait_for(in_thread(lambda: live_runs(started)), LIVE_RUNS_SECONDS)
-    return started
+    return list(started)
 
 
 async def _paused_in_time(live: Sequence[RunFolder]) -> list[RunFolder]:

@@ -108,7 +108,7 @@ def train(context: RunContext) -> dict[str, Any]:
         callbacks=_callbacks(context, config),
     )
     trainer.remove_callback(PrinterCallback)
-    curate(context, trainer, train_split)
+    curate(context, trainer, train_split, trainer.collector)
     context.journal.facts(
         device=device.name,
         precision=device.precision,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from rich.color import Color
 from rich.segment import Segment
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from rich_pixels import Pixels
     from textual.app import RenderResult
 
-    from looptop.tui.screens.base import Services
     from looptop.tui.terminal.graphics import Graphics
     from looptop.tui.terminal.graphics_encoding import Graphic
     from looptop.tui.terminal.graphics_layer import GraphicsLayer
@@ -56,6 +55,12 @@ class _Job(NamedTuple):
     def is_small(self) -> bool:
         """Whether its half blocks are drawn at once."""
         return self.columns * self.rows <= FEW_CELLS
+
+
+class _HasGraphics(Protocol):
+    """The app, as far as a picture uses it."""
+
+    graphics: GraphicsLayer
 
 
 class Picture(Widget, can_focus=False):
@@ -144,7 +149,7 @@ class Picture(Widget, can_focus=False):
 
     @property
     def _layer(self) -> GraphicsLayer:
-        return cast("Services", self.app).graphics
+        return cast("_HasGraphics", self.app).graphics
 
     def _has_lines(self, job: _Job) -> bool:
         return self._lines is not None and self._lines[0] == job

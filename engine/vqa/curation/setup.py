@@ -14,16 +14,19 @@ from looptop.engine.vqa.curation.journal import CurationJournal, write_questions
 from looptop.engine.vqa.curation.records import TrainingQuestion
 
 if TYPE_CHECKING:
-    from looptop.engine.vqa.trainer import VqaTrainer
+    from transformers import Trainer
+
+    from looptop.engine.vqa.curation.epoch_losses import LossCollector
 
 
-def curate(context: RunContext, trainer: VqaTrainer, questions: Questions) -> None:
+def curate(context: RunContext, trainer: Trainer, questions: Questions, collector: LossCollector) -> None:
     """Makes a run keep its questions' losses and apply edits; called in each of its processes.
 
     Args:
         context: The run.
         trainer: Its trainer.
         questions: The training split.
+        collector: Collects the questions' losses as the trainer makes its steps.
 
     Raises:
         LooptopError: The edits that the run inherits cannot be read.
@@ -42,7 +45,7 @@ def curate(context: RunContext, trainer: VqaTrainer, questions: Questions) -> No
             noted = questions_of(questions)
             write_questions(context.journal, noted)
             _inherit(context, edits, noted)
-    trainer.add_callback(CuratedEpochs(context, questions, edits, trainer.collector))
+    trainer.add_callback(CuratedEpochs(context, questions, edits, collector))
 
 
 def questions_of(split: Questions) -> list[TrainingQuestion]:
