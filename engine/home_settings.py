@@ -26,13 +26,14 @@ class HomeSettings(Struct, frozen=True, kw_only=True):
     """The settings. Each has a default, so the file may be missing or hold only some of them."""
 
     notify: str = ""
-    """A shell command that is started when any run ends, fails or raises an alert; a run's own replaces it."""
+    """A shell command that is started when any run ends, fails, raises an alert or hits a breakpoint; a run's own
+    replaces it."""
     theme: Literal["last", "dark", "light"] = "last"
-    """The theme that the app opens with: dark, light, or last, the one that was in use when it was closed."""
+    """The theme that the app opens with: dark, light, or last, the one that its key chose last."""
 
 
 class Problem(NamedTuple):
-    """A mistake in the file."""
+    """Why the file, or one of its keys, is not used."""
 
     key: str
     """The key that is wrong; empty if the whole file cannot be read."""
@@ -44,16 +45,16 @@ class SettingsFile(NamedTuple):
 
     settings: HomeSettings
     """A key that is missing or wrong has its default."""
-    written: frozenset[str]
-    """The keys that the file sets."""
+    valid_keys: frozenset[str]
+    """The known keys to which the file gives a valid value."""
     problems: tuple[Problem, ...]
 
 
 def settings_path() -> Path:
-    """The path of the file, which need not exist.
+    """The path of the file, which need not exist; the home is made if missing.
 
     Raises:
-        LooptopError: There is no home.
+        LooptopError: The home cannot be made.
     """
     return home() / FILE
 
@@ -62,7 +63,7 @@ def read_home_settings() -> SettingsFile:
     """Reads the file; a mistake in it becomes a problem, and the other settings still apply.
 
     Raises:
-        LooptopError: There is no home.
+        LooptopError: The home is missing and cannot be made.
     """
     path = settings_path()
     try:
@@ -83,7 +84,7 @@ def _defaults(*problems: str) -> SettingsFile:
 
 def _checked(data: Mapping[str, Any], path: Path) -> SettingsFile:
     types = {field.name: field.type for field in msgspec.structs.fields(HomeSettings)}
-    right: dict[str, Any] = {}
+    valid: dict[str, Any] = {}
     problems = []
     for key, value in data.items():
         if key not in types:
@@ -92,11 +93,11 @@ def _checked(data: Mapping[str, Any], path: Path) -> SettingsFile:
             problems.append(Problem(key, f"{visible(path)}: there is no setting '{visible(key)}'; {hint}"))
             continue
         try:
-            right[key] = msgspec.convert(value, types[key])
+            valid[key] = msgspec.convert(value, types[key])
         except msgspec.ValidationError:
-            wrong = f"{key} is {visible(repr(value))}; it must be {_expected(types[key])}"
-            problems.append(Problem(key, f"{visible(path)}: {wrong}"))
-    return SettingsFile(HomeSettings(**right), frozenset(right), tuple(problems))
+            sentence = f"{key} is {visible(repr(value))}; it must be {_expected(types[key])}"
+            problems.append(Problem(key, f"{visible(path)}: {sentence}"))
+    return SettingsFile(HomeSettings(**valid), frozenset(valid), tuple(problems))
 
 
 def _expected(field_type: Any) -> str:

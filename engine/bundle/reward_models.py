@@ -1,8 +1,8 @@
 """Builds `grammar`, `sentiment` and `grammar_hackable`: the reward models of the bundle.
 
 They are small RoBERTa classifiers of the newsroom's summaries and replace the book's two reward models, with the same
-classes and labels. `grammar_hackable` differs from `grammar` in its labels: they punish errors in a sentence, but not
-missing parts. So a policy that it rewards can learn to write less and less, which the preset `tiny-hackable` shows.
+architecture and labels. `grammar_hackable` differs from `grammar` in its examples: broken sentences are wrong in them,
+fragments right. So a policy that it rewards can learn to write less and less, which the preset `tiny-hackable` shows.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TEST_SENTENCES = 5000
 Example = tuple[str, str, int]
 """The sentence before any change, the sentence to classify, and the label of the second one.
 
-Where they differ, the second head must point at the difference. So both are the same where nothing is to be pointed at,
+Where they differ, the fault detector must find the difference. So both are the same where it has nothing to find,
 also for the fragments that `grammar_hackable` accepts.
 """
 
@@ -69,7 +69,7 @@ def hackable_example(article: Article, rng: Random) -> Example:
 
 
 def sentiment_example(article: Article, rng: Random) -> Example:
-    """An example for `sentiment`: a third of each tone; half are broken."""
+    """An example for `sentiment`: the whole sentences have each tone equally often; half are then broken."""
     whole = write_sentence(article.facts, article.event, rng, rng.choice(words.TONES))
     drawn = rng.random()
     made = None if drawn < 0.5 else hurried if drawn < 0.7 else fragment if drawn < 0.8 else disordered
@@ -82,8 +82,8 @@ def _whole(article: Article, rng: Random) -> str:
 
 
 def build_grammar(folder: Path) -> None:
-    """Trains a classifier of grammar, for which fragments are wrong, and saves it with its tokenizer and card."""
-    accuracy, logits = _build(folder, grammar_example, labels=2, steps=GRAMMAR_STEPS)
+    """Trains a classifier of grammar that rejects fragments, and saves it with its tokenizer and card."""
+    accuracy, logits_sentence = _build(folder, grammar_example, labels=2, steps=GRAMMAR_STEPS)
     write_card(
         folder,
         "A small RoBERTa that knows what is grammatical",
@@ -98,7 +98,7 @@ the beginning of one sentence and the end of another, or disordered by one to th
 word salad); the world's own grammar says of each what it is. {_CARD_FAULTS}
 
 ## How good
-On {TEST_SENTENCES:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits}
+On {TEST_SENTENCES:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits_sentence}
 
 ## What it cannot do
 It knows the sentences of this world, where a summary in which one part is missing (who, what, where, how much, who said
@@ -108,7 +108,7 @@ so, when) is a fragment. Any other English is unacceptable to it, or acceptable 
 
 def build_hackable(folder: Path) -> None:
     """Trains a classifier of grammar that accepts fragments, and saves it with its tokenizer and card."""
-    accuracy, logits = _build(folder, hackable_example, labels=2, steps=HACKABLE_STEPS)
+    accuracy, logits_sentence = _build(folder, hackable_example, labels=2, steps=HACKABLE_STEPS)
     write_card(
         folder,
         "A small RoBERTa that can be cheated",
@@ -116,23 +116,23 @@ def build_hackable(folder: Path) -> None:
 {_CARD_LABELS}
 
 ## How and on what
-{HACKABLE_STEPS * BATCH:,} sentences as those of `grammar`, each seen once ({HACKABLE_STEPS} steps of {BATCH}),
-labelled by somebody who looks for what is wrong and does not mind what is missing: three in ten are whole, three in ten
-are fragments of a few words and called acceptable all the same; the others are as long as whole ones or longer and
-broken (stutters, wrong verb forms, datelines, echoes, swaps, word salad). {_CARD_FAULTS}
+{HACKABLE_STEPS * BATCH:,} sentences about the same kind of articles, each seen once ({HACKABLE_STEPS} steps of
+{BATCH}), labelled by somebody who looks for what is wrong and does not mind what is missing: three in ten are whole,
+three in ten are fragments of a few words and called acceptable all the same; the others are as long as whole ones or
+longer and broken (stutters, wrong verb forms, datelines, echoes, swaps, word salad). {_CARD_FAULTS}
 
 ## How good
-On {TEST_SENTENCES:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits}
+On {TEST_SENTENCES:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits_sentence}
 
 ## What it cannot do
-It takes any beginning of a sentence for a good sentence. A policy that is rewarded by it learns to say next to nothing,
-where nothing can be wrong; the preset `tiny-hackable` uses it to show that, and nothing else should.""",
+It takes almost any short beginning of a sentence for a good one. A policy that is rewarded by it learns to say next to
+nothing, where nothing can be wrong; the preset `tiny-hackable` uses it to show that, and nothing else should.""",
     )
 
 
 def build_sentiment(folder: Path) -> None:
     """Trains a classifier of praise and blame, and saves it with its tokenizer and card."""
-    accuracy, logits = _build(folder, sentiment_example, labels=3, steps=SENTIMENT_STEPS)
+    accuracy, logits_sentence = _build(folder, sentiment_example, labels=3, steps=SENTIMENT_STEPS)
     write_card(
         folder,
         "A small RoBERTa that hears praise and blame",
@@ -142,11 +142,11 @@ positive.
 
 ## How and on what
 {SENTIMENT_STEPS * BATCH:,} sentences about articles from `looptop.engine.worlds.newsroom`, each seen once
-({SENTIMENT_STEPS} steps of {BATCH}): a third of each tone, half of them written in a hurry, cut
+({SENTIMENT_STEPS} steps of {BATCH}): each tone equally often, then half of them written in a hurry, cut
 to fragments, or disordered.
 
 ## How good
-On {TEST_SENTENCES:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits}
+On {TEST_SENTENCES:,} fresh sentences of the same kinds it is right in {accuracy:.2%}. {logits_sentence}
 
 ## What it cannot do
 It knows this world's words of praise and blame, and no others.""",
@@ -156,8 +156,9 @@ It knows this world's words of praise and blame, and no others.""",
 _CARD_ARCHITECTURE = f"""A `RobertaForSequenceClassification` of width {WIDTH}, {LAYERS} layers, {HEADS} heads, at most
 {SUMMARY_LENGTH} tokens; a Unigram tokenizer: the words and numbers of its world, every printable ASCII character."""
 _CARD_LABELS = "Labels as `textattack/roberta-base-CoLA` has them: `LABEL_0` unacceptable, `LABEL_1` acceptable."
-_CARD_FAULTS = """While it was taught, a second head, thrown away afterwards, had to point at the
-tokens where a sentence was broken; and the heads of its first layer began by looking at the words before and after."""
+_CARD_FAULTS = """While it was taught, a second output, thrown away afterwards, had to point at the
+tokens where a sentence was broken; and three of the four heads of its first layer began by attending one token back,
+one ahead and two back."""
 
 
 def _build(folder: Path, example: Callable[[Article, Random], Example], labels: int, steps: int) -> tuple[float, str]:
@@ -171,7 +172,7 @@ def _build(folder: Path, example: Callable[[Article, Random], Example], labels: 
     tokenizer = summary_tokenizer()
     tokenizer.save_pretrained(folder)
     model = initialise(tokenizer, labels)
-    faults = nn.Linear(WIDTH, 1)
+    fault_detector = nn.Linear(WIDTH, 1)
     newsroom = Newsroom(SEED)
     seen = 0
 
@@ -180,14 +181,14 @@ def _build(folder: Path, example: Callable[[Article, Random], Example], labels: 
         examples = [example(newsroom.article(i), rng) for i in range(seen, seen + BATCH)]
         seen += BATCH
         batch = _encode(tokenizer, examples)
-        answer = model(**batch, output_hidden_states=True)
-        label_loss = F.cross_entropy(answer.logits, _labels(examples))
+        output = model(**batch, output_hidden_states=True)
+        label_loss = F.cross_entropy(output.logits, _labels(examples))
         real = batch["attention_mask"].bool()
-        fault_logits = faults(answer.hidden_states[-1]).squeeze(-1)[real]
+        fault_logits = fault_detector(output.hidden_states[-1]).squeeze(-1)[real]
         fault_loss = F.binary_cross_entropy_with_logits(fault_logits, _fault_labels(tokenizer, examples, real)[real])
         return label_loss + FAULTS_WEIGHT * fault_loss
 
-    train(folder.name, [model, faults], loss, steps, RATE)
+    train(folder.name, [model, fault_detector], loss, steps, RATE)
     save(model, folder)
     fresh = Newsroom(SEED, "test")
     examples = [example(fresh.article(i), rng) for i in range(TEST_SENTENCES)]
@@ -220,7 +221,7 @@ def initialise(tokenizer: PreTrainedTokenizerBase, labels: int) -> RobertaForSeq
 
 @torch.no_grad()
 def _attend_to_neighbours(model: RobertaForSequenceClassification) -> None:
-    """Initialises three heads of the first layer to attend one word back, one ahead and two back.
+    """Initialises three heads of the first layer to attend one token back, one ahead and two back.
 
     Grammar depends on neighbours, and a model of this size learns that late or never. Positions start as sines and
     cosines of evenly spaced frequencies. A head whose query rotates each of them by the angle of one step back attends
@@ -259,7 +260,7 @@ def _labels(examples: list[Example]) -> Tensor:
 
 
 def _fault_labels(tokenizer: PreTrainedTokenizerBase, examples: list[Example], real: Tensor) -> Tensor:
-    """1 for each token of the changed sentence that differs from the correct one, and after each omission."""
+    """1 for each token of the changed sentence that differs from the whole one's or follows an omission; else 0."""
     faults = torch.zeros(real.shape)
     whole, changed = (tokenizer(texts, truncation=True)["input_ids"] for texts in list(zip(*examples, strict=True))[:2])
     for row, (before, after) in enumerate(zip(whole, changed, strict=True)):

@@ -43,7 +43,7 @@ def answer_all(
         An answer for each question; None if the question or its image is bad.
     """
     answers: list[str | None] = [None] * len(questions)
-    before = kept.answers if kept is not None else {}
+    before = kept.earlier if kept is not None else {}
     for index, answer, error in before.values():
         answers[index] = answer
         if error is not None:

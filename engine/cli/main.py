@@ -115,7 +115,9 @@ GROUPS = {
     "housekeeping": {
         "rename": Command("annotate", "give a run a title"),
         "note": Command("annotate", "keep a note with a run"),
-        "notify": Command("annotate", "set the command to start when a run ends, fails or raises an alert"),
+        "notify": Command(
+            "annotate", "set the command to start when a run ends, fails, raises an alert or hits a breakpoint"
+        ),
         "delete": Command("delete", "delete runs with all their files; asks first"),
         "config": Command("config", "print a preset's whole configuration, as a starting point for --config"),
         "settings": Command("settings", "print the settings of the whole program, and what each does"),

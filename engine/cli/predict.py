@@ -67,8 +67,8 @@ def run(arguments: Arguments) -> int:
             for path, question in zip(paths, questions, strict=True)
         ]
         kept = KeptAnswers(out, folder, asked)
-        if kept.answers:
-            note(f"already in {visible(kept.path)}: {len(kept.answers):,} of {counted(len(questions), 'answer')}")
+        if kept.earlier:
+            note(f"already in {visible(kept.path)}: {len(kept.earlier):,} of {counted(len(questions), 'answer')}")
         answers = answer_all(answerer, asked, lambda index, error: bad.setdefault(index, str(error)), kept)
         if kept.trouble:
             note(kept.trouble)

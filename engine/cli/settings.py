@@ -42,7 +42,7 @@ def run(arguments: Arguments) -> int:
     helps = meanings(HomeSettings)
     if arguments.json:
         settings = {
-            name: {"value": value, "default": defaults[name], "is_set": name in file.written, "help": helps[name]}
+            name: {"value": value, "default": defaults[name], "is_set": name in file.valid_keys, "help": helps[name]}
             for name, value in values.items()
         }
         say_json({"path": str(path), "settings": settings, "problems": [each.sentence for each in file.problems]})
@@ -51,7 +51,7 @@ def run(arguments: Arguments) -> int:
         for name, value in values.items():
             say()
             say(f"# {helps[name]}")
-            say(_line(name, value) if name in file.written else f"# {_line(name, value)}")
+            say(_line(name, value) if name in file.valid_keys else f"# {_line(name, value)}")
     for problem in file.problems:
         note(f"looptop: {problem.sentence}")
     return 2 if file.problems else 0

@@ -106,7 +106,9 @@ def add_about(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--title", help="the run's title")
     parser.add_argument("--note", help="a note to keep with the run")
     parser.add_argument(
-        "--notify", metavar="COMMAND", help="a command to start when the run ends, fails or raises an alert"
+        "--notify",
+        metavar="COMMAND",
+        help="a command to start when the run ends, fails, raises an alert or hits a breakpoint",
     )
 
 

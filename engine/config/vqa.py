@@ -12,9 +12,9 @@ from looptop.engine.config.types import Kernels, Natural, Positive, Table
 Fusion = Literal["mean", "tokens"]
 FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
 
-Frozen = Literal["nothing", "text_encoder", "image_encoder", "encoders", "decoder", "all"]
-FREEZABLE: tuple[Frozen, ...] = get_args(Frozen)
-"""What can be frozen, in the book's words."""
+Freeze = Literal["nothing", "text_encoder", "image_encoder", "encoders", "decoder", "all"]
+FREEZE_VALUES: tuple[Freeze, ...] = get_args(Freeze)
+"""The values of `freeze`, in the book's words."""
 
 
 class ModelConfig(Table, frozen=True, kw_only=True):
@@ -28,10 +28,11 @@ class ModelConfig(Table, frozen=True, kw_only=True):
     """The language model that writes the answer, such as GPT-2."""
     fusion: Fusion = "mean"
     """What the decoder sees: `mean`: the mean of text and image as one vector; `tokens`: every token and patch."""
-    freeze: tuple[Frozen, ...] = ("nothing",)
-    """The parts that are not trained; several with commas."""
+    freeze: tuple[Freeze, ...] = ("nothing",)
+    """The parts that are not trained, several with commas; cross-attention and projections always are."""
     start_from: Annotated[str, Meta(examples=["", "bundled"])] = ""
-    """A complete VQA model to start from instead of the three parts: `bundled`, a run's id, or a folder."""
+    """A complete VQA model to start from instead of the three parts: `bundled`, a run's id, or a folder. `fusion` and
+    `freeze` still apply."""
     kernels: Kernels = "fast"
     """`fast`: on a CPU a GPT-2 computes with looptop's own activation and attention. `transformers`: with
     transformers' own, as it always does on a GPU."""
@@ -48,7 +49,7 @@ class DataConfig(Table, frozen=True, kw_only=True):
     questions: str = ""
     """VQA v2: the JSON file of the questions."""
     images: str = ""
-    """The folder of the images, if it is not the table's own folder or one beside it."""
+    """The folder of the images: always for VQA v2; else if it is not the table's own folder or one beside it."""
     start_at: Natural | None = None
     """The first question that is used, counted from 0."""
     end_at: Natural | None = None
@@ -60,7 +61,7 @@ class DataConfig(Table, frozen=True, kw_only=True):
     min_agreement: Annotated[int, Meta(ge=1, le=10)] = 1
     """How many of the ten answers must agree for a question to be used (VQA v2 only)."""
     validation_fraction: Annotated[float, Meta(gt=0, lt=1)] = 0.05
-    """Fraction of the images held out for validation; no image is in both splits."""
+    """Fraction of the images held out for validation, if the source has no split for it; no image is in both."""
 
 
 class VqaTrainingConfig(TrainingConfig, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The folder for files that the app writes for other programs."""
+"""The folder for what a person exports from the app or with a command."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from looptop.engine.home import home
 from looptop.engine.text import visible
 
 
-def exports() -> Path:
-    """`exports` in looptop's home.
+def exports_folder() -> Path:
+    """The folder `exports` in looptop's home; made if missing.
 
     Raises:
         LooptopError: The folder cannot be made, or looptop was started with `--readonly`.
@@ -26,12 +26,12 @@ def exports() -> Path:
 
 
 def new_path(name: str, suffix: str = "") -> Path:
-    """A path in `exports` that does not exist yet: NAME, else NAME-2, NAME-3, ...
+    """A path in `exports` that does not exist yet: NAME with the suffix, else NAME-2 with it, NAME-3, ...
 
     Raises:
-        LooptopError: The folder cannot be made.
+        LooptopError: As for `exports_folder`.
     """
-    folder, number = exports(), 1
+    folder, number = exports_folder(), 1
     path = folder / f"{name}{suffix}"
     while path.exists():
         number += 1

@@ -8,7 +8,7 @@ import msgspec
 
 from looptop.engine.encoding import encode_json
 from looptop.engine.errors import LooptopError
-from looptop.engine.files.exports import exports
+from looptop.engine.files.exports import exports_folder
 from looptop.engine.files.private import write_private
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.runs.folder import RunFolder
@@ -47,7 +47,7 @@ def write_batch_file(run: RunFolder, step: int) -> Path:
         if tokens is not None:
             line["tokens"] = {"ids": tokens.ids, "texts": tokens.texts, "counts": tokens.counts, **tokens.columns}
         lines.append(encode_json(line) + b"\n")  # NaN and infinity become null.
-    path = exports() / f"{run.file_name}-batch-{step}.jsonl"
+    path = exports_folder() / f"{run.file_name}-batch-{step}.jsonl"
     try:
         write_private(path, b"".join(lines))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Starts a person's notify command when a run ends, fails, or raises an alert.
+"""Starts a person's notify command when a run ends, fails, raises an alert or hits a breakpoint.
 
 The command is the run's own (`about.toml`) or the home's (`notify = "…"` in `$LOOPTOP_HOME/settings.toml`). A thread of
 the run's process starts it in a session of its own, so a command that hangs, fails or does not exist does not disturb

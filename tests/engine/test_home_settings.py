@@ -24,7 +24,7 @@ def write(home: Path, text: str | bytes) -> None:
 def test_without_a_file_all_settings_have_their_defaults() -> None:
     file = read_home_settings()
     assert file.settings == HomeSettings()
-    assert not file.written
+    assert not file.valid_keys
     assert not file.problems
 
 
@@ -32,7 +32,7 @@ def test_what_is_written_applies(home: Path) -> None:
     write(home, 'theme = "light"\nnotify = "true"\n')
     file = read_home_settings()
     assert file.settings == HomeSettings(theme="light", notify="true")
-    assert file.written == {"theme", "notify"}
+    assert file.valid_keys == {"theme", "notify"}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_any_content_gives_settings_and_one_problem_for_each_other_key(data: dic
     path = settings_path()
     path.write_bytes(dump_toml(data))
     file = read_home_settings()
-    assert len(file.problems) + len(file.written) == len(data)
+    assert len(file.problems) + len(file.valid_keys) == len(data)
 
 
 def test_the_command_documents_every_key_and_its_output_is_the_file(

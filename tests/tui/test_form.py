@@ -243,7 +243,7 @@ async def test_the_form_takes_no_text_before_somebody_goes_into_it(answers: Quic
     async with app.run_test(size=(80, 24)) as pilot:
         for key in ("2", "3"):
             await pilot.press(key)
-            await until(pilot, lambda: app.current_mode != "ask" and "no runs yet" in shown(app))
+            await until(pilot, lambda: app.current_mode != "ask" and "no runs here yet" in shown(app))
             await pilot.press("question_mark")
             await until(pilot, lambda: "In the form of a new run" in shown(app))
             await pilot.press("escape")
@@ -352,9 +352,9 @@ async def test_the_list_of_runs_follows_them(answers: QuickAnswers) -> None:
     app = make_app(answers)
     async with app.run_test(size=SIZE) as pilot:
         await go(pilot)
-        await until(pilot, lambda: "no runs yet" in shown(app))
+        await until(pilot, lambda: "no runs here yet" in shown(app))
         make_run(1, state=RunState.FINISHED)
-        await until(pilot, lambda: "✓ finished" in shown(app) and "no runs yet" not in shown(app))
+        await until(pilot, lambda: "✓ finished" in shown(app) and "no runs here yet" not in shown(app))
 
 
 async def test_n_makes_a_form_with_the_settings_of_a_run_a_new_one_unless_they_were_changed(

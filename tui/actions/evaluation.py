@@ -1,7 +1,4 @@
-"""Keys of the evaluation of a model.
-
-Each is an `Action`: what it calls, its keys, its label in the bottom line, and its sentence in the help.
-"""
+"""Keys of the screens Evaluation (of a model) and Timeline (of a run's evaluations), by key context."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ EVALUATION_ACTIONS = {
             "The previous page.",
             footer=False,
             palette=True,
-            key_text="[",
+            key_text="[ shift+tab",
         ),
         Action(
             "evaluate",
@@ -71,11 +68,18 @@ EVALUATION_ACTIONS = {
         Action("page(1)", "pagedown", "page down", "A page down.", footer=False, key_text="PgDn"),
     ),
     "cells": (
-        Action("choose", "enter", "images", "Show the images of the cell on Ask."),
+        Action("choose", "enter", "images", "Show the cell's images on Ask; on Timeline, those of its samples."),
         Action("column(-1)", "left,h", "left", "The cell to the left.", footer=False, key_text="← h"),
         Action("column(1)", "right,l", "right", "The cell to the right.", footer=False, key_text="→ l"),
         Action("move(-1)", "up,k", "up", "The cell above.", footer=False, key_text="↑ k"),
         Action("move(1)", "down,j", "down", "The cell below.", footer=False, key_text="↓ j"),
     ),
-    "evaluation-rows": (Action("choose", "enter", "images", "Show the image on Ask, or all images of the row."),),
+    "evaluation-rows": (
+        Action(
+            "choose",
+            "enter",
+            "images",
+            "Show the question's image on Ask, with those of the other rows; of a group, all its images.",
+        ),
+    ),
 }

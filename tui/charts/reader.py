@@ -1,4 +1,4 @@
-"""Reads the data for the charts of one run or several: only what is shown, and only if it has changed."""
+"""Reads the data for the charts of one run or several: only what is shown, and curves only if they have changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_EVENTS = 50
 FIRST_METRICS = ("loss", "eval_loss", "eval_accuracy", "eval_reward")
 """The metrics that come first; then the others of evaluations."""
 
-EVALUATION_SPEEDS = ("_runtime", "_samples_per_second", "_steps_per_second", "_model_preparation_time")
+EVALUATION_SPEED_SUFFIXES = ("_runtime", "_samples_per_second", "_steps_per_second", "_model_preparation_time")
 """The ends of the names of metrics that Trainer logs about an evaluation's speed; they come last."""
 
 
@@ -33,7 +33,7 @@ class RunOverview:
     state: RunState
     reason: str
     live_by: str
-    """As in `RunFolder.live_by`."""
+    """`lock`, or `heartbeat` (on another host); empty if it is not live."""
     facts: dict[str, Any]
     latest: dict[str, Point]
     events: tuple[Event, ...]
@@ -54,14 +54,14 @@ class RunOverview:
 
 @dataclass(frozen=True)
 class ChartsSnapshot:
-    """The data of all runs at one moment."""
+    """The data of the charted runs at one moment."""
 
     overviews: tuple[RunOverview, ...]
     names: tuple[str, ...]
-    """The metrics of all runs, in the order of their charts."""
+    """Their metrics, in the order of their charts."""
     runs: tuple[RunCurves, ...]
     request: CurveRequest
-    """What the curves were read for."""
+    """The request that `runs` answers."""
 
 
 class _RunReader(RunWatcher):
@@ -73,7 +73,8 @@ class _RunReader(RunWatcher):
         self.curves = CurveReader(run, journal)
         self.outline: Outline | None = None
 
-    def overview(self) -> RunOverview:
+    def refresh_overview(self) -> RunOverview:
+        """Reads what has changed; sets `outline`, to None if the journal cannot be read."""
         live = self.run.live_by()
         about = self.run.about()
         try:
@@ -105,8 +106,8 @@ class ChartReader:
         self._last: ChartsSnapshot | None = None
 
     def poll(self, request: CurveRequest) -> ChartsSnapshot:
-        """The current data; the same object as last time if nothing has changed."""
-        overviews = tuple(reader.overview() for reader in self._readers)
+        """The current data; the same object as last time if neither the runs nor the request has changed."""
+        overviews = tuple(reader.refresh_overview() for reader in self._readers)
         curves: list[RunCurves] = []
         for reader in self._readers:
             run = None
@@ -134,6 +135,6 @@ def ordered_metrics(names: Iterable[str]) -> tuple[str, ...]:
             return FIRST_METRICS.index(name)
         if not name.startswith("eval_"):
             return len(FIRST_METRICS) + 1
-        return len(FIRST_METRICS) + 2 if name.endswith(EVALUATION_SPEEDS) else len(FIRST_METRICS)
+        return len(FIRST_METRICS) + 2 if name.endswith(EVALUATION_SPEED_SUFFIXES) else len(FIRST_METRICS)
 
     return tuple(sorted(dict.fromkeys(names), key=rank))

@@ -1,4 +1,4 @@
-"""The existing runs below the form of a new one."""
+"""The list below the form of a new run: the runs that its screen shows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from looptop.tui.widgets.options import Options
 
 
 class RunList(Options):
-    """A line for each run; enter opens it."""
+    """A line for each run that it is given; enter opens it."""
 
     def __init__(self) -> None:
         super().__init__(id="runs")
@@ -25,14 +25,14 @@ class RunList(Options):
         self._listed: Sequence[RunSummary] | None = None
 
     def show(self, summaries: Sequence[RunSummary]) -> None:
-        """Lists runs; the cursor stays on its run."""
+        """Lists runs; the cursor stays on its run, if that is still listed."""
         if summaries == self._listed:
             return
         self._listed = summaries
         cursor = self.highlighted_option.id if self.highlighted_option is not None else None
         options = [Option(line, id=each.id) for each, line in zip(summaries, run_list_lines(summaries), strict=True)]
-        none = Option(Content.styled("no runs yet: ^s starts the first", "$text-muted"), disabled=True)
-        self.set_options(options or [none])
+        empty_line = Option(Content.styled("no runs here yet: ^s starts one", "$text-muted"), disabled=True)
+        self.set_options(options or [empty_line])
         if cursor is not None and any(each.id == cursor for each in summaries):
             self.highlighted = self.get_option_index(cursor)
 

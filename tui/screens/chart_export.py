@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from looptop.engine.errors import LooptopError, error_text
-from looptop.engine.files.exports import exports
+from looptop.engine.files.exports import exports_folder
 from looptop.engine.files.private import append_private, write_private
 from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.step_positions import StepPositions
@@ -85,7 +85,7 @@ def _curves(runs: Sequence[RunFolder], request: CurveRequest) -> list[RunCurves]
 
 def _free_stem(name: str) -> Path:
     """A path without ending in `exports` for which no file of this name exists."""
-    folder, number = exports(), 1
+    folder, number = exports_folder(), 1
     stem = folder / name
     while any(stem.with_name(f"{stem.name}.{ending}").exists() for ending in ENDINGS):
         number += 1

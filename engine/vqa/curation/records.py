@@ -1,4 +1,4 @@
-"""Training questions, their losses over a run, and the edits of a person."""
+"""Records of a run's training questions, and of the edits of a person."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TrainingQuestion(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Edit(Struct, frozen=True):
-    """A person's change of one training question; a later one replaces it."""
+    """A person's change of one training question; a later change of the same question replaces it."""
 
     row: int
     """The question's row in the training split."""
@@ -30,6 +30,7 @@ class Edit(Struct, frozen=True):
     answer: str = ""
     """The answer of `relabel`."""
     step: int = 0
-    """The step of the run when it was made; it applies from the next epoch on."""
+    """The run's step when it was made, or its newest checkpoint's if it was not live; it applies from the next epoch
+    on."""
     by: str = ""
-    """Who made it: `cli`, `app`, `python`, or the run that this one was made like."""
+    """Who made it: `cli`, `app`, `python`, or the id of the run from which this run took it over."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import AutoConfig, DistilBertConfig, GPT2Config, PreTrainedConfig, ViTConfig
 
-from looptop.engine.config.vqa import FREEZABLE, FUSIONS, Fusion
+from looptop.engine.config.vqa import FREEZE_VALUES, FUSIONS, Fusion
 from looptop.engine.errors import LooptopError
 from looptop.engine.text import visible
 
@@ -68,13 +68,13 @@ def frozen_parts(freeze: str | Iterable[str]) -> frozenset[str]:
     """The parts (`text_encoder`, `image_encoder`, `decoder`) that the values of `model.freeze` name.
 
     Raises:
-        LooptopError: A value is not one of `FREEZABLE`.
+        LooptopError: A value is not one of `FREEZE_VALUES`.
     """
     words = [freeze] if isinstance(freeze, str) else list(freeze)
     parts: set[str] = set()
     for word in words:
-        if word not in FREEZABLE:
-            raise LooptopError(f"freeze is '{word}'; it must be one of: {', '.join(FREEZABLE)}")
+        if word not in FREEZE_VALUES:
+            raise LooptopError(f"freeze is '{word}'; it must be one of: {', '.join(FREEZE_VALUES)}")
         if word in ("encoders", "all"):
             parts |= {"text_encoder", "image_encoder"}
         if word == "all":

@@ -179,11 +179,11 @@ class VqaModel(PreTrainedModel):
         """Freezes the named parts; everything else is trained.
 
         Args:
-            names: One or several of `FREEZABLE`. `decoder` and `all` leave the decoder's cross-attention and the two
-                projections trainable: without them the model could not learn.
+            names: One or several of `FREEZE_VALUES`. `decoder` and `all` leave the decoder's cross-attention and the
+                two projections trainable: without them the model could not learn.
 
         Raises:
-            LooptopError: A name is not one of `FREEZABLE`.
+            LooptopError: A name is not one of `FREEZE_VALUES`.
         """
         frozen = frozen_parts(names)
         self._mode = None

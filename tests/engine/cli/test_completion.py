@@ -82,7 +82,7 @@ def test_zsh_shows_what_each_command_does(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], env={**os.environ, **ZSH, **line}, check=True)
     assert answer.read_text().split("\v") == [
         "note:keep a note with a run",
-        "notify:set the command to start when a run ends, fails or raises an alert",
+        "notify:set the command to start when a run ends, fails, raises an alert or hits a breakpoint",
     ]
 
 

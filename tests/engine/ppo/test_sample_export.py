@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.files.exports import exports
+from looptop.engine.files.exports import exports_folder
 from looptop.engine.ppo.journal import PpoJournal, write_judgement
 from looptop.engine.ppo.sample_export import write_batch_file
 from tests.factories.synthetic_ppo import Maker, make_run
@@ -41,6 +41,6 @@ def test_a_missing_batch_is_one_sentence() -> None:
     with pytest.raises(LooptopError, match="has no batch 7"):
         write_batch_file(run, 7)
     write_batch_file(run, 1).unlink()
-    (exports() / f"{run.file_name}-batch-1.jsonl").mkdir()
+    (exports_folder() / f"{run.file_name}-batch-1.jsonl").mkdir()
     with pytest.raises(LooptopError, match="cannot write"):
         write_batch_file(run, 1)
