@@ -14,12 +14,12 @@ _PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"
 def visible(text: object, *, keep_lines: bool = False) -> str:
     """The text with everything that could control a terminal replaced by a visible mark.
 
-    C0 controls become their Unicode control pictures (ESC is shown as ␛); C1 controls, bidirectional and other
-    invisible format controls, lone surrogates, and line separators become U+FFFD.
+    C0 controls and DEL become their Unicode control pictures (ESC is shown as ␛); C1 controls, bidirectional and other
+    invisible format controls, lone surrogates, and separators of lines and paragraphs become U+FFFD.
 
     Args:
         text: Anything; `str()` is applied first.
-        keep_lines: Leave line feeds and tabs (as four spaces) as they are.
+        keep_lines: Keep line feeds, and write each tab as four spaces.
     """
     if not isinstance(text, str):
         text = str(text)
@@ -53,9 +53,9 @@ def visible_answer(text: str) -> str:
     return visible(text) if text.strip() else EMPTY
 
 
-def join_text(parts: Sequence[str], last: str) -> str:
-    """The parts as one text, with a word before the last: "a, b or c"."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+def join_text(parts: Sequence[str], conjunction: str) -> str:
+    """One or more parts as one text, with a word before the last: "a, b or c"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {conjunction} {parts[-1]}"
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

@@ -43,13 +43,13 @@ def build(folder: Path) -> None:
         {
             "mean_shape": nn.Linear(WIDTH, len(shapes.SHAPES)),
             "mean_color": nn.Linear(WIDTH, len(shapes.COLORS)),
-            "class_shape": nn.Linear(WIDTH, len(shapes.SHAPES)),
-            "class_color": nn.Linear(WIDTH, len(shapes.COLORS)),
+            "cls_token_shape": nn.Linear(WIDTH, len(shapes.SHAPES)),
+            "cls_token_color": nn.Linear(WIDTH, len(shapes.COLORS)),
             "patch_covered": nn.Linear(WIDTH, 1),
         }
     )
 
-    def answers(pixels: Tensor) -> dict[str, Tensor]:
+    def head_outputs(pixels: Tensor) -> dict[str, Tensor]:
         with torch.autocast("cpu", torch.bfloat16):
             out = model(pixels, output_attentions=True)
         states = out.last_hidden_state.float()
@@ -61,12 +61,12 @@ def build(folder: Path) -> None:
 
     def loss() -> Tensor:
         pixels, shape, color, covered = _images(BATCH, rng)
-        outputs = answers(pixels)
+        outputs = head_outputs(pixels)
         return (
             F.cross_entropy(outputs["mean_shape"], shape)
             + F.cross_entropy(outputs["mean_color"], color)
-            + F.cross_entropy(outputs["class_shape"], shape)
-            + F.cross_entropy(outputs["class_color"], color)
+            + F.cross_entropy(outputs["cls_token_shape"], shape)
+            + F.cross_entropy(outputs["cls_token_color"], color)
             + F.binary_cross_entropy_with_logits(outputs["patch_covered"].squeeze(-1), covered)
             - (outputs["attention"] * covered).sum(dim=1).log().mean()
         )
@@ -74,7 +74,7 @@ def build(folder: Path) -> None:
     train("image_encoder", [model, heads], loss, STEPS, RATE)
     with torch.no_grad():
         pixels, shape, color, covered = _images(2000, rng)
-        outputs = answers(pixels)
+        outputs = head_outputs(pixels)
         right = {
             name: fraction_true(outputs[name].argmax(-1) == (shape if name.endswith("shape") else color))
             for name in list(heads)[:4]
@@ -96,15 +96,17 @@ def build(folder: Path) -> None:
 {STEPS * BATCH:,} images drawn by `looptop.engine.worlds.shapes`, each seen once ({STEPS} steps of
 {BATCH}): one circle, rectangle or triangle in one of eight colors on a light ground. Linear heads, thrown away
 afterwards, read shape and color from the mean of all last states and from the class token's, and from each patch
-whether the shape is on it; and the class token's attention in the last layer is drawn to the patches with the shape.
+whether the shape is on it; and a further part of the loss pulls the class token's attention in the last layer to the
+patches with the shape.
 It has seen no question, no answer, and no image of the benchmark.
 
 ## How good
 On 2,000 further generated images, read by those heads: shape {right["mean_shape"]:.2%} and color
-{right["mean_color"]:.2%} from the mean, shape {right["class_shape"]:.2%} and color {right["class_color"]:.2%} from the
-class token; {patches:.2%} of the patches are correctly classified as on or off the shape. The class token's attention
-in the last layer, its heads averaged, is strongest on the shape in {strongest:.2%} of the images, and {attention:.0%}
-of what goes to patches goes to the {area:.0%} of them that the shape is on.
+{right["mean_color"]:.2%} from the mean, shape {right["cls_token_shape"]:.2%} and color
+{right["cls_token_color"]:.2%} from the class token; {patches:.2%} of the patches are correctly classified as on or off
+the shape. The class token's attention in the last layer, its heads averaged, is strongest on the shape in
+{strongest:.2%} of the images, and {attention:.0%} of what goes to patches goes to the {area:.0%} of them that the shape
+is on.
 
 ## What it cannot do
 It knows one flat shape on a plain light ground, these three shapes and these eight colors. A photograph, a drawing of
@@ -115,8 +117,8 @@ two things, or another color gives states that mean nothing.""",
 def _images(count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Generated images `[count, 3, 64, 64]` as the image processor makes them, from -1 to 1, and what they show.
 
-    Also returned: shape `[count]`, color `[count]`, and of each patch, in the ViT's order, how much of it the shape
-    covers at its most covered pixel, `[count, patches]`.
+    Also returned: shape `[count]`, color `[count]`, and for each patch, in the ViT's order, the largest share of
+    one of its pixels that the shape covers, `[count, patches]`.
     """
     scenes = [shapes.make_scene(rng) for _ in range(count)]
     pixels = torch.from_numpy(np.stack([shapes.draw(scene) for scene in scenes])).permute(0, 3, 1, 2)

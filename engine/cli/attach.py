@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Arguments) -> int:
-    """Opens the app."""
+    """Opens the app on the run, and returns its exit code. `--readonly` acts before: `main` tells the whole program."""
     folder = RunFolder.find(arguments.run)
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
         raise LooptopError(

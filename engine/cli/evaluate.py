@@ -15,11 +15,10 @@ from looptop.engine.cli.evaluation_text import comparison_lines, evaluation_line
 from looptop.engine.cli.output import duration, note, quiet_libraries, say, say_json
 from looptop.engine.cli.progress import Progress, Status, progress_on
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.progress import progress_text
+from looptop.engine.runs.progress import ProgressMeter, progress_text
 from looptop.engine.startup.preflight import refuse_unusable_data
 from looptop.engine.text import visible
 from looptop.engine.vqa.evaluation.comparison import Comparison, compare
-from looptop.engine.vqa.evaluation.progress import ProgressMeter
 from looptop.engine.vqa.evaluation.report import report_on
 from looptop.engine.vqa.evaluation.settings import config_of_data
 from looptop.engine.vqa.model.saved_models import folder_of

@@ -1,9 +1,9 @@
 """The program of the estimating process: `python -m looptop.engine.estimates.server`, started by an
 `EstimateProcess`.
 
-It first answers what needs no torch, and imports torch for the rest. It never uses the network: a model whose
-configuration is not on this machine is counted once the run has fetched it. Its prints go to `estimates.log` in
-looptop's home.
+It first answers what needs no torch, and imports torch for the rest. It never uses the network: the memory
+of a model whose configuration is not on this machine is unknown until somebody has fetched it. Its prints go to
+`estimates.log` in looptop's home.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LOG = "estimates.log"
 
 
 class PendingEstimate(NamedTuple):
-    """A request whose memory is still to be estimated."""
+    """A run whose data have been counted, and whose memory has not been estimated yet."""
 
     reply: EstimateReply
     """What is known already."""
@@ -38,8 +38,10 @@ class PendingEstimate(NamedTuple):
 
 
 class Server(HelperServer[EstimateReply]):
-    """Estimates runs. Data are counted as a request comes; memory in a thread, where a newer request replaces one that
-    waits, so that nobody waits for torch only to learn that a folder has no table.
+    """Estimates runs.
+
+    Data are counted immediately. Memory, which needs torch, is estimated in a thread: what is wrong with the data shows
+    before torch is loaded. A newer request replaces one that waits for the thread.
 
     Args:
         replies: Where replies are written.
@@ -49,7 +51,7 @@ class Server(HelperServer[EstimateReply]):
     def __init__(self, replies: IO[bytes], log: Path) -> None:
         super().__init__(EstimateReply, replies, log)
         self._data: tuple[object, DataEstimate] = (None, DataEstimate())
-        self._memory: tuple[object, MemoryEstimate | str] = (None, "")
+        self._memory: tuple[object, MemoryEstimate] | None = None
         self._program = 0
         self._waiting: PendingEstimate | None = None
         self._changed = threading.Condition()
@@ -112,30 +114,31 @@ class Server(HelperServer[EstimateReply]):
 
     def _estimate_memory(self, config: RunConfig, data: DataEstimate) -> MemoryEstimate | str:
         """The memory, or why it is not known."""
-        # Settings that change no tensor.
+        # These change no tensor: with fixed values, changing them does not estimate again.
         training = msgspec.structs.replace(
             config.training, num_train_epochs=1.0, max_steps=-1, learning_rate=1.0, warmup_steps=0.0, weight_decay=0.0
         )
         wanted = msgspec.structs.replace(config, training=training), data.splits
-        if self._memory[0] == wanted:
+        if self._memory is not None and self._memory[0] == wanted:
             return self._memory[1]
         try:
             if not self._program:
                 self._program = _program_bytes(config.kind)
             from looptop.engine.estimates.memory import estimate_memory
 
-            result: MemoryEstimate | str = estimate_memory(config, data.counts, self._program)
+            memory = estimate_memory(config, data.counts, self._program)
+        # What is unknown is not kept: a model may be downloaded or repaired meanwhile.
         except LooptopError as error:
-            result = str(error)
+            return str(error)
         except OSError:
-            result = "a model's configuration has not been downloaded to this machine yet"
+            return "a model's configuration has not been downloaded to this machine yet"
         except Exception as error:  # a model of a kind that cannot be counted
             traceback.print_exc()
             sys.stderr.flush()
             kind = visible(type(error).__name__)
-            result = f"the memory of these models cannot be estimated ({kind}); see {visible(self.log)}"
-        self._memory = (wanted, result)
-        return result
+            return f"the memory of these models cannot be estimated ({kind}); see {visible(self.log)}"
+        self._memory = (wanted, memory)
+        return memory
 
 
 def _program_bytes(kind: str) -> int:

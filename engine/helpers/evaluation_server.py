@@ -15,7 +15,7 @@ import msgspec
 from looptop.engine.helpers.evaluations import EvaluationReply, EvaluationRequest
 from looptop.engine.helpers.process import HelperState
 from looptop.engine.helpers.server import HelperServer, run
-from looptop.engine.vqa.evaluation.progress import ProgressMeter
+from looptop.engine.runs.progress import ProgressMeter
 
 LOG = "evaluations.log"
 

@@ -109,8 +109,9 @@ def pack_tokens(ids: bytes, counts: bytes, columns: Sequence[bytes]) -> bytes:
 
     Args:
         ids: Token ids, little-endian 32-bit integers.
-        counts: One byte per token, 1 if it is part of the loss.
-        columns: For each of `TOKEN_COLUMNS`, little-endian 32-bit floats.
+        counts: One byte per token, 1 if it counts in KL, reward and loss.
+        columns: The figures of all `TOKEN_COLUMNS`, column after column, little-endian 32-bit floats; in one or
+            several pieces.
     """
     return b"".join([ids, counts, *columns])
 

@@ -39,8 +39,8 @@ class PolicyOutput(NamedTuple):
     Attributes:
         logprobs: `[batch, response length]`, 0 where the response has no token.
         values: `[batch, response length]`, of the state before the token; 0 where the response has none.
-        entropy: `[batch, response length]`, of the distribution that the token was drawn from, without gradient.
-        log_distribution: On request: `[tokens of all responses, vocabulary]`, row after row.
+        entropy: `[batch, response length]`, of this model's distribution of the token, without gradient.
+        log_distribution: On request: `[tokens of all responses, vocabulary]`; those of the first response come first.
     """
 
     logprobs: Tensor
@@ -205,7 +205,7 @@ class GPT2Policy(PolicyMixin, GPT2LMHeadModel):
             position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
             use_cache=False,
         ).last_hidden_state
-        # The state before the first token is that of the query's last one.
+        # The state before the first token is that of the query's last token: queries are padded on the left.
         return states[:, query_ids.shape[1] - 1 : -1]
 
     def start_decoding(self, query_ids: Tensor, query_mask: Tensor) -> IncrementalDecoder:
@@ -227,7 +227,7 @@ def _forward_responses(
     return_distribution: bool = False,
     **_: Any,
 ) -> PolicyOutput:
-    # peft passes more arguments, all of them None.
+    # Some of peft's wrappers pass more arguments, all of them None.
     return policy.forward_responses(input_ids, attention_mask, response_ids, response_mask, return_distribution)
 
 
@@ -241,7 +241,7 @@ POLICIES: dict[str, type[T5Policy] | type[GPT2Policy]] = {"t5": T5Policy, "gpt2"
 
 
 class IncrementalDecoder(ABC):
-    """Decodes responses one token at a time and caches what earlier tokens computed; dropout is off."""
+    """Decodes responses one token at a time and caches what earlier tokens computed; the caller turns dropout off."""
 
     @abstractmethod
     def next_states(self, tokens: Tensor | None) -> Tensor:
@@ -319,11 +319,11 @@ class GPT2Decoder(IncrementalDecoder):
 
 
 def logprobs_and_entropies(logits: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Each token's log-probability, and the entropy of the distribution that it is from.
+    """Each token's log-probability, and the entropy of its distribution.
 
-    The distributions of all tokens never exist at once in float32: for 400 tokens of FLAN-T5 they are 50 MB, which six
-    operations would each read from memory and write back. On a CPU a few rows at a time go through all of them
-    while they are in its cache.
+    On a CPU the distributions of all tokens never exist at once in float32: for 400 tokens of FLAN-T5 they are 50 MB,
+    which six operations would each read from memory and write back. A few rows at a time go through all of them while
+    they are in the cache.
 
     Args:
         logits: `[tokens, vocabulary]`, in any floating type.

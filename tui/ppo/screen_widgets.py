@@ -42,20 +42,20 @@ class PpoWidgets:
         }
 
     def __iter__(self) -> Iterator[Widget]:
-        """All widgets, from top to bottom."""
+        """The two lines at the top, the input line and the pages, as the screen composes them."""
         yield self.crumbs
         yield self.status_line
         yield self.input_line
         yield from self._pages.values()
 
     def show(self, level: Level) -> None:
-        """Shows the page of a level, and no other."""
+        """Shows the page of a level and no other; the two lines at the top are hidden over the form."""
         for name, page in self._pages.items():
             page.display = name == level
         self.crumbs.display = self.status_line.display = level != "form"
 
     def focus_target(self, level: Level) -> Widget:
-        """The widget that has the focus when the page of a level opens."""
+        """The widget that gets the focus on the page of a level."""
         match level:
             case "form":
                 return self.form.table

@@ -5,14 +5,14 @@ from __future__ import annotations
 from textual.notifications import Notifications
 
 MIN_SECONDS_LEFT = 0.5
-"""A notice with less than this left is not shown on a screen that is opened."""
+"""A notice with less than this left is forgotten, on every screen."""
 
 
 class Notices(Notifications):
     """The notices of the app.
 
-    Textual shows every notice again on a screen that is opened, for the time that it has left. If that has become
-    negative meanwhile, Textual's timer repeats forever without ever waiting, and the app hangs.
+    Textual shows every notice again on a screen that is opened or returned to, for the time that it has left. If none
+    is left when the notice starts its timer, Textual's timer repeats forever without ever waiting, and the app hangs.
     """
 
     def _reap(self) -> Notices:

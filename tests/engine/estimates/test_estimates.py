@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from looptop.engine.errors import LooptopError, SettingError
 from looptop.engine.estimates.data import DataEstimate, count_steps, estimate_data
 from looptop.engine.estimates.records import EstimateReply, EstimateRequest, SplitSize
 from looptop.engine.estimates.server import Server
+from looptop.engine.models.names import resolve
 from looptop.engine.vqa.data.counts import count_data
 from looptop.engine.vqa.data.load import load_data
 from tests.support import eventually
@@ -152,6 +154,19 @@ def test_the_process_says_what_a_run_needs(tmp_path: Path) -> None:
     assert refused.key == "data.source" and "holds no table" in str(refused.error)
     unknown = asked(server, output, override(config, ["decoder=nobody/nothing"]))[-1]
     assert unknown.memory is None and unknown.error is None and "nobody/nothing" in unknown.unknown
+
+
+def test_a_model_that_is_repaired_is_counted_then(tmp_path: Path) -> None:
+    decoder = Path(shutil.copytree(resolve("bundled:decoder"), tmp_path / "decoder"))
+    config_text = (decoder / "config.json").read_text("utf-8")
+    (decoder / "config.json").write_text(json.dumps({**json.loads(config_text), "n_embd": 7}))
+    output = io.BytesIO()
+    server = Server(output, tmp_path / "log")
+    config = override(preset("tiny"), ["max_images=10", f"decoder={decoder}"])
+    damaged = asked(server, output, config)[-1]
+    assert damaged.memory is None and damaged.unknown, damaged
+    (decoder / "config.json").write_text(config_text)
+    assert asked(server, output, config)[-1].memory is not None
 
 
 def test_an_unusable_row_is_an_error_of_the_data(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from looptop.engine.errors import LooptopError
+from looptop.tui.ask.images.list_texts import ListTexts
 from looptop.tui.ask.images.search import ImageSearch
-from looptop.tui.ask.images.status_line import ListState
 from looptop.tui.ask.images.thumbnail_list import ImageList
 from looptop.tui.ask.sources import base as sources
 from looptop.tui.ask.sources.base import ImageSource, ListedQuestion
@@ -361,7 +361,7 @@ class ImagePanel(Vertical):
     def _describe(self) -> None:
         """Shows what the list is of, how many images it has, and what is wrong."""
         is_open = self._field is not None and self._field.display
-        state = ListState(self.source, self.rows, self._filter, self._search, self.model, is_open)
+        state = ListTexts(self.source, self.rows, self._filter, self._search, self.model, is_open)
         self.border_title = safe(state.title(self.size.width - 6))
         self.border_subtitle = safe(state.count())
         self._show_hint(self._problem or state.hint())

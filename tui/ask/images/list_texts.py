@@ -1,4 +1,4 @@
-"""The line above the list of images: its source, its number of images, and why some or all are missing."""
+"""The texts around the list of images: the title and the count in its frame, and the hint under its filter."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ if TYPE_CHECKING:
     from looptop.engine.vqa.images.filtering import ImageView
 
 EXAMPLE, LONGEST_EXAMPLE = "red", 12
-"""The word of an example of a filter, and how long a word of the filter itself may be to take its place."""
-SHORTEST_PATH = 8
+"""The word in the hint `question:red`; a word of the person's filter of at most so many letters takes its place."""
+MIN_ROOM_TO_CUT_PATH = 8
+"""With less room a path is not cut here: too little of it would be left."""
 
 
 @dataclass(frozen=True)
-class ListState:
-    """The list as it is now."""
+class ListTexts:
+    """The texts for the list as it is now."""
 
     source: ImageSource
     rows: Rows
-    chosen: Filter[ImageView] | None
-    """The filter, if one is set."""
+    image_filter: Filter[ImageView] | None
     search: ImageSearch
-    model: str
-    is_open: bool
+    model_name: str
+    filter_is_open: bool
     """Whether the field of the filter is open."""
 
     def title(self, room: int) -> str:
-        """What the list is of; a path that does not fit keeps its end."""
+        """What the list is of; a path that does not fit keeps its end, if that has some room."""
         title = self.source.title
-        if isinstance(self.source, FolderSource) and SHORTEST_PATH < room < len(title):
+        if isinstance(self.source, FolderSource) and MIN_ROOM_TO_CUT_PATH < room < len(title):
             return f"…{title[1 - room :]}"
         return title
 
     def count(self) -> str:
         """How many images there are or match, and what is being read."""
         shown, status = self.rows.images, self.source.status
-        if self.chosen is None:
+        if self.image_filter is None:
             count = counted(shown, "image")
         elif isinstance(self.source, FolderSource):
             cut = f" of the first {self.source.searched:,}" if self.source.is_cut else ""
@@ -59,19 +59,21 @@ class ListState:
         if self.source.problem:
             return self.source.problem
         has_questions = not isinstance(self.source, FolderSource)
-        if self.chosen is None and self.is_open:
+        if self.image_filter is None and self.filter_is_open:
             if has_questions:
                 return f"words of names and answers; question:{EXAMPLE} for questions"
             return "words of names, in all folders below"
-        if self.chosen is None or self.search.is_running:
+        if self.image_filter is None or self.search.is_running:
             return ""
         if self.search.lacks_outcomes:
-            return f"{self.model} has not been evaluated, so right, wrong and confidence are unknown; e evaluates it"
+            return (
+                f"{self.model_name} has not been evaluated, so right, wrong and confidence are unknown; e evaluates it"
+            )
         if len(self.rows) or self.source.status:
             return ""
         from looptop.engine.vqa.images.filtering import first_word  # not needed for the first paint
 
-        word = first_word(self.chosen)
+        word = first_word(self.image_filter)
         if not word or not has_questions:
             return "no image matches"
         word = word if word.isalnum() and len(word) <= LONGEST_EXAMPLE else EXAMPLE
