@@ -61,3 +61,10 @@ def join_text(parts: Sequence[str], conjunction: str) -> str:
 def counted(number: int, noun: str, plural: str = "") -> str:
     """A number of things: "1 image", "2,000 images", "2 queries" with the plural "queries"."""
     return f"1 {noun}" if number == 1 else f"{number:,} {plural or noun + 's'}"
+
+
+def count_text(count: int) -> str:
+    """A number of parameters for people: "371,521", "124.4 million", "11.0 billion"."""
+    if count >= 10**9:
+        return f"{count / 10**9:,.1f} billion"
+    return f"{count / 10**6:,.1f} million" if count >= 10**6 else f"{count:,}"

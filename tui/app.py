@@ -28,7 +28,7 @@ from looptop.tui import actions
 from looptop.tui.background import GONE_ERRORS, fetch, in_thread, work
 from looptop.tui.kept_state import StateFile
 from looptop.tui.main_screens import MainScreens
-from looptop.tui.screen_names import MAIN_SCREENS, screen_of
+from looptop.tui.screen_names import NUMBERED_SCREENS, screen_of
 from looptop.tui.screens.base import MainScreen, Overlay, Services, key_contexts_of
 from looptop.tui.terminal import driver as terminal
 from looptop.tui.terminal.graphics_layer import GraphicsLayer
@@ -101,7 +101,7 @@ class LooptopApp(App[str]):
         self.settings_file = read_home_settings()
         if attach is not None:
             self.DEFAULT_MODE = screen_of(attach)  # type: ignore[misc]  # this app's own
-        elif self.kept.state.screen in MAIN_SCREENS:
+        elif self.kept.state.screen in NUMBERED_SCREENS:
             self.DEFAULT_MODE = self.kept.state.screen  # type: ignore[misc]
         super().__init__(driver_class=None if drawn_on is None else terminal.Driver)
         self._opened_on, self._drawn_on = attach, drawn_on
@@ -205,7 +205,7 @@ class LooptopApp(App[str]):
         if self.current_mode != name:
             await self.switch_mode(name)
             if name not in ("evaluation", "timeline"):  # The screen that it was opened from is kept.
-                self.kept.keep_screen(name if name in MAIN_SCREENS else "runs")
+                self.kept.keep_screen(name if name in NUMBERED_SCREENS else "runs")
 
     async def action_back(self) -> None:
         """Esc: leaves a field, or closes an overlay."""

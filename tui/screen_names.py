@@ -1,4 +1,4 @@
-"""The names of the app's screens, and which of them shows a run."""
+"""The names of the screens that keys open, and which screen shows a run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from looptop.engine.runs.folder import RunFolder
 
-MAIN_SCREENS = ("ask", "train", "ppo", "runs")
-"""The screens of the keys 1 to 4. The charts are a screen, too, which is opened from these."""
+NUMBERED_SCREENS = ("ask", "train", "ppo", "runs")
+"""The screens of the keys 1 to 4. Charts, Evaluation and Timeline are screens, too, which are opened from these."""
 
 _SCREENS_OF_KINDS = {"vqa": "train", "ppo": "ppo"}
 """Kinds of runs that have a screen of their own; all others are shown as charts."""

@@ -1,4 +1,4 @@
-"""`looptop config`: prints a preset's whole configuration as TOML."""
+"""`looptop config`: prints a preset's whole configuration as TOML or JSON."""
 
 from __future__ import annotations
 

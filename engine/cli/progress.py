@@ -24,7 +24,7 @@ class Status:
     name: str
     """The run's id, or what the command does."""
     phase: str
-    """The current activity; a change shows a new line immediately. May be empty."""
+    """The current activity, not shown itself; where lines are not redrawn, a change shows a new one immediately."""
     fraction: float
     """How much is done, from 0 to 1."""
     details: Sequence[str]
@@ -32,7 +32,9 @@ class Status:
 
 
 class Progress:
-    """Shows the status as lines of text: one every few seconds, and one whenever the phase changes."""
+    """Shows the status as lines of text: one every few seconds if the details have changed, and one whenever the phase
+    changes.
+    """
 
     def __init__(self, stream: TextIO, seconds: float = SECONDS_BETWEEN_LINES) -> None:
         self.stream = stream
@@ -54,7 +56,7 @@ class Progress:
         self._write(visible(line) + "\n")
 
     def ring(self) -> None:
-        """Rings the bell, if there is a terminal."""
+        """Does nothing; a `Bar` rings the bell."""
 
     def close(self) -> None:
         """Removes what is not to stay on the terminal."""

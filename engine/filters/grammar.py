@@ -1,10 +1,12 @@
 """Parses the text of a filter.
 
-    filter   = [ any_of ]                              an empty filter accepts every row
+    filter   = [ any_of ]                              an empty filter accepts every row [1]
     any_of   = all_of { "or" all_of }
     all_of   = part { [ "and" ] part }                 side by side means "and"
     part     = { "not" } [ "-" ] ( "(" any_of ")" | term )
-    term     = word | NAME ":" value { "," value } | [ quantifier ] NAME operator number
+    term     = word [1] | NAME ":" value { "," value } | [ quantifier ] NAME operator number
+
+[1] Only where bare words are searched for, as are words after "-"; breakpoints, for example, have none.
 
 Whitespace is allowed on both sides of an operator, but not inside `NAME:VALUE`. Between double quotes, whitespace,
 parentheses and operators are part of a word, and `"and"` is an ordinary word; so is a word in quotes that the
@@ -33,14 +35,14 @@ _VALUE = re.compile(r'(?:"[^"]*+"|[^\s"()])*+')
 _VALUE_IN_LIST = re.compile(r'(?:"[^"]*+"|[^",])++')
 _NAME = re.compile(r'(?:"[^"]*+"|!(?!=)|[^\s"()<>=!])*+')
 _WORD = re.compile(rf"(?=[<>=]|!=){_VALUE.pattern}|{_NAME.pattern}")
-"""If an operator comes first, with nothing before it to compare, it is a word that ends at the next whitespace."""
+"""An operator with nothing before it to compare begins a word, which ends at the next whitespace or parenthesis."""
 
 
 def parse(text: str, vocabulary: Vocabulary[Row]) -> Filter[Row]:
     """Parses a filter.
 
     Raises:
-        LooptopError: Says which word is wrong, at which column, and what is expected there.
+        LooptopError: Says what is wrong, where that tells, and what is expected.
     """
     if text.count('"') % 2:
         if not vocabulary.open_quotes:
@@ -56,7 +58,7 @@ class _Parser(Generic[Row]):
         self.at = 0
         self.depth = 0
         self.negated = False
-        """Whether an odd number of `not` applies to the part that is being parsed."""
+        """Whether an odd number of `not` and "-" applies to the part that is being parsed."""
         self.vocabulary = vocabulary
         self.number_fields: dict[str, NumberField[Row]] = {}
 
@@ -165,7 +167,7 @@ class _Parser(Generic[Row]):
         return True
 
     def word(self, pattern: re.Pattern[str], skip: bool = True) -> Word:
-        """The next word; empty at a parenthesis and at the end."""
+        """The next word; empty if none begins here, such as at a parenthesis and at the end."""
         if skip:
             self.skip_whitespace()
         match, start = pattern.match(self.text, self.at), self.at

@@ -16,7 +16,7 @@ from torch import nn
 
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine.free_memory import bytes_text, free_bytes
-from looptop.engine.text import join_text, visible
+from looptop.engine.text import count_text, join_text, visible
 
 if TYPE_CHECKING:
     from looptop.engine.compute.device import Device
@@ -151,13 +151,6 @@ def _check(
         "memory",
         f"models need at least {bytes_text(needed)} on {torch_device} ({contents}); {bytes_text(free)} is free",
     )
-
-
-def count_text(count: int) -> str:
-    """A number of parameters for people: "371,521", "124.4 million", "11.0 billion"."""
-    if count >= 10**9:
-        return f"{count / 10**9:,.1f} billion"
-    return f"{count / 10**6:,.1f} million" if count >= 10**6 else f"{count:,}"
 
 
 def _describe(size: ModelSize) -> str:

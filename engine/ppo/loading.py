@@ -116,10 +116,10 @@ def load_tokenizer(name: str) -> Any:
 
 
 def max_query_length(policy: Policy, config: PpoRunConfig) -> int:
-    """The largest number of tokens that a query may have.
+    """The most tokens of a query that the policy can take; the setting if the model sets no limit.
 
     Raises:
-        LooptopError: The model has fewer positions than a response needs.
+        LooptopError: The model has no position left for a query beside a response.
     """
     positions = getattr(policy.config, "n_positions", None) if not policy.start_tokens else None
     if positions is None:  # Relative positions: only memory limits a query's length.

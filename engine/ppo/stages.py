@@ -36,13 +36,13 @@ class StageControl:
         context: The run: journal, controls, folder.
         config: The run's configuration.
         tokenizer: The policy's tokenizer.
-        figures: Names of the figures of quality.
+        quality_names: Names of the figures of quality.
         precision: The precision in which the run computes.
         last_step: Returns the step of the last batch that was updated.
         save: Makes a checkpoint of that step.
 
     Attributes:
-        figures: The metrics of the last batch, by name.
+        metrics: Those of the last batch, by name; in processes other than the first, empty.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class StageControl:
         config: PpoRunConfig,
         tokenizer: Any,
         *,
-        figures: Sequence[str],
+        quality_names: Sequence[str],
         precision: str,
         last_step: Callable[[], int],
         save: Callable[[], None],
     ) -> None:
-        self.figures: dict[str, float] = {}
+        self.metrics: dict[str, float] = {}
         self._context = context
         self._config = config
         self._save = save
@@ -72,11 +72,13 @@ class StageControl:
             rewards=self._model_rewards,
             weight=rating_weight(msgspec.to_builtins(list(config.rewards))),
         )
-        self._breakpoints = Breakpoints(journal, context.journal, [*(part.name for part in config.rewards), *figures])
+        self._breakpoints = Breakpoints(
+            journal, context.journal, [*(part.name for part in config.rewards), *quality_names]
+        )
         self._health = health.Health(journal, health.Settings.of(config))
         self._batch: RecordedBatch | None = None
         self._since = 0.0
-        self._figures_before_update: list[str] = []
+        self._checked_before: list[str] = []
         context.gate.stages = STAGES
         context.gate.on_pause = self._record
         self._judgements.attach_to(context.gate)
@@ -105,7 +107,7 @@ class StageControl:
         """
         batch, gate, processes = self._current(), self._context.gate, self._context.processes
         hold = self._reason_to_hold(batch) if progress.stage == "compared" and processes.is_first else None
-        self._stop_clock(batch)
+        self._note_seconds(batch)
         if processes.is_first:
             self._recorder.write_when_due(batch)
         verdict = gate.at_stage(progress.step, progress.stage, hold)
@@ -120,16 +122,16 @@ class StageControl:
             verdict = gate.at_stage(progress.step, progress.stage)
         self._since = self._context.running_seconds()
 
-    def edited(self) -> tuple[list[float], list[int]]:
+    def rewards_and_rows(self) -> tuple[list[float], list[int]]:
         """The reward of every sample of the batch, a person's among them, and the rows that nobody left out."""
         batch = self._current()
         return self._rewards_used(batch), self._rows(batch)
 
     def check_numbers(self, step: int, mini_batches: Sequence[MiniBatch]) -> None:
-        """Checks the losses before the optimiser's step.
+        """Checks the losses and the approximate KL before the optimiser's step.
 
         Raises:
-            LooptopError: A loss is not a finite number.
+            LooptopError: One of them is not a finite number.
         """
         for part in mini_batches:
             for name in ("loss/policy", "loss/value", "policy/approxkl"):
@@ -147,17 +149,17 @@ class StageControl:
             journal.event(
                 "ppo", f"batch {progress.step}: every sample was left out, no update is made", progress.step, "warning"
             )
-        self._stop_clock(batch)
+        self._note_seconds(batch)
         used, rows = self._rewards_used(batch), self._rows(batch)
-        self.figures = batch_figures(batch, used, rows)
-        batch.marks = self._health.check(progress.step, self.figures)
+        self.metrics = batch_figures(batch, used, rows)
+        batch.marks = self._health.check(progress.step, self.metrics)
         for mark in batch.marks:
             if mark.kind in health.ALERT_KINDS and mark.begins(progress.step):
                 text = f"batch {progress.step}: {mark.text}"
                 journal.event("alert", text, progress.step, "warning", code=mark.kind)
         self._recorder.write(batch)
         columns = sample_columns(batch, used, rows)
-        if hit := self._breakpoints.hit(self.figures, columns, self._figures_before_update, rows):
+        if hit := self._breakpoints.hit(self.metrics, columns, self._checked_before, rows):
             self._context.gate.hold_at_step_end(Hold(progress.step, "", HoldReason.BREAKPOINT, hit))
         self._batch = None
 
@@ -165,7 +167,7 @@ class StageControl:
         assert self._batch is not None
         return self._batch
 
-    def _stop_clock(self, batch: RecordedBatch) -> None:
+    def _note_seconds(self, batch: RecordedBatch) -> None:
         now = self._context.running_seconds()
         batch.seconds[batch.progress.stage] = now - self._since
         self._since = now
@@ -182,7 +184,7 @@ class StageControl:
         kl = columns["kl"]
         mean = sum(kl) / len(kl) if kl else 0.0
         hit = self._breakpoints.hit({}, columns, (), rows)
-        self._figures_before_update = list(columns)
+        self._checked_before = list(columns)
         if not math.isfinite(mean) and not hit:
             raise LooptopError(
                 f"batch {step}: the policy's or the reference's log-probabilities are not numbers; {self._advice(step)}"

@@ -151,7 +151,7 @@ class Hooks:
     def reached(self, progress: BatchProgress) -> None:
         """Called at the stages generated, scored and compared. It may wait, or raise to drop the batch."""
 
-    def edited(self, progress: BatchProgress) -> tuple[list[float], list[int]]:
+    def rewards_and_rows(self, progress: BatchProgress) -> tuple[list[float], list[int]]:
         """The reward of every sample, and the rows of those that take part in the update."""
         return list(progress.rewards), list(range(len(progress)))
 
@@ -218,7 +218,7 @@ class PpoStep:
         batch, comparison = self.compare(progress)
         self.hooks.reached(progress)
         # A person may have changed rewards and left samples out while the batch was held.
-        rewards, progress.rows = self.processes.decide(lambda: self.hooks.edited(progress))
+        rewards, progress.rows = self.processes.decide(lambda: self.hooks.rewards_and_rows(progress))
         if progress.rows:
             scores = torch.tensor(rewards, device=batch.mask.device)
             if len(progress.rows) < len(batch):

@@ -87,7 +87,7 @@ class PpoTrainer(RunTrainer):
             context,
             config,
             setup.tokenizer,
-            figures=[*quality, "distinct"],
+            quality_names=[*quality, "distinct"],
             precision="fp16" if args.fp16 else "bf16" if args.bf16 else "fp32",
             last_step=lambda: self.state.global_step,
             save=lambda: self._save_checkpoint(self.model, trial=None),  # type: ignore[arg-type]  # there is a model
@@ -159,11 +159,11 @@ class PpoTrainer(RunTrainer):
 
     def work_of_a_step(self) -> tuple[float, str]:
         """The tokens of the batch's responses: how long it takes depends on them."""
-        return self.samples_of_a_step() * self.stages.figures.get("env/length", math.nan), "tokens"
+        return self.samples_of_a_step() * self.stages.metrics.get("env/length", math.nan), "tokens"
 
     def step_values(self) -> Mapping[str, float]:
         """The batch's figures."""
-        return self.stages.figures
+        return self.stages.metrics
 
     def save_more(self, folder: Path) -> None:
         """Saves beta, the random numbers of the order, and the moments of all scores."""
@@ -218,9 +218,9 @@ class TrainerHooks(Hooks):
         next_stage = STAGES[STAGES.index(progress.stage) + 1]
         trainer.context.activity = trainer.stage_activity(progress.step, next_stage)
 
-    def edited(self, progress: BatchProgress) -> tuple[list[float], list[int]]:
+    def rewards_and_rows(self, progress: BatchProgress) -> tuple[list[float], list[int]]:
         """The reward of every sample, and the rows of those that take part in the update."""
-        return self._trainer.stages.edited()
+        return self._trainer.stages.rewards_and_rows()
 
     def autocast(self) -> AbstractContextManager[object]:
         """The precision in which responses are written and compared."""

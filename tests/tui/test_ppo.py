@@ -197,6 +197,24 @@ async def test_health_marks_a_batch_and_says_what_to_try(answers: QuickAnswers) 
         await until(pilot, lambda: "Nothing about this batch is out of the ordinary" in shown(app))
 
 
+async def test_the_key_of_the_marks_leaves_a_sample_and_the_comparison(answers: QuickAnswers) -> None:
+    run = small_run(60, samples=16)
+    begins = [
+        batch.step for batch in PpoJournal(run.db).batches() if any(mark.since == batch.step for mark in batch.marks)
+    ]
+    app = make_app(answers)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await go(pilot, run)
+        await pilot.press("home", "enter")
+        await until(pilot, lambda: "16 of 16 samples" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.navigation.level == "sample")
+        await pilot.press("m")
+        await until(pilot, lambda: f"batch {begins[0]} " in shown(app) and "16 of 16 samples" in shown(app))
+        await pilot.press("escape", "a", "m")
+        await until(pilot, lambda: screen.navigation.level == "run" and step(screen) == begins[1])
+
+
 async def test_a_mark_that_goes_on_is_one_episode_in_the_list_and_for_the_key(answers: QuickAnswers) -> None:
     run = small_run(60, samples=16)
     marks = {batch.step: batch.marks for batch in PpoJournal(run.db).batches()}

@@ -118,7 +118,7 @@ class AskScreen(MainScreen):
         await asyncio.sleep(0.03)  # A held key runs through many images: only one that stays is opened.
         await self.query_one(PicturePanel).load(path)
 
-    @on(Picture.Drawn)
+    @on(Picture.FirstPainted)
     def _warm(self) -> None:
         """Starts the answering process after the screen is drawn, so that it does not slow the drawing."""
         if not self._warmed:
@@ -174,7 +174,7 @@ class AskScreen(MainScreen):
 
     # The question and its answer.
 
-    def on_answer_view_suggested(self, event: AnswerView.Suggested) -> None:
+    def on_answer_view_suggestion_clicked(self, event: AnswerView.SuggestionClicked) -> None:
         """Fills in the question."""
         self.action_question()
         self.query_one(QuestionField).fill(event.question)

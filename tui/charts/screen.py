@@ -24,7 +24,7 @@ from looptop.tui.plots.curves import FIRST
 from looptop.tui.plots.scales import position_text
 from looptop.tui.plots.spec import ChartSpec, Line
 from looptop.tui.plots.wall_layout import MinChartSize
-from looptop.tui.screen_names import MAIN_SCREENS
+from looptop.tui.screen_names import NUMBERED_SCREENS
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.chart_controls import ChartControls
 from looptop.tui.screens.controls import RunControls
@@ -94,7 +94,7 @@ class ChartsScreen(MainScreen):
             runs: The runs.
             origin: The screen from which they were opened, to which esc goes back.
         """
-        if origin in MAIN_SCREENS:
+        if origin in NUMBERED_SCREENS:
             self._origin = origin
             self.query_one(TopBar).highlight(origin)
         if tuple(runs) != self._reader.runs:

@@ -30,13 +30,13 @@ class PageFrame(Generic[Page]):
         self.line = PageLine(list(pages), on_turn)
         self.detail = Panel(id="evaluation-detail")
         """A sentence about what is under the cursor."""
-        self.none = Panel(id="evaluation-none")
-        """Why there is no page."""
+        self.placeholder = Panel(id="evaluation-none")
+        """Why there is nothing to show on the page."""
         self._top, self._head = TopBar(origin), Panel(id="evaluation-head")
 
     def __iter__(self) -> Iterator[Widget]:
         """All widgets, from top to bottom."""
-        yield from (self._top, self._head, self.line, self.none)
+        yield from (self._top, self._head, self.line, self.placeholder)
         yield from self.pages.values()
         yield from (self.detail, KeyBar())
 
@@ -45,16 +45,16 @@ class PageFrame(Generic[Page]):
         """The page whose name is highlighted."""
         return self.pages[self.line.page]
 
-    def open_from(self, origin: str) -> None:
+    def set_origin(self, origin: str) -> None:
         """Keeps the main screen that esc goes back to, and highlights its name."""
         self.origin = origin
         self._top.highlight(origin)
 
-    def show_page(self, *, has_pages: bool) -> None:
-        """Shows the page whose name is highlighted, or why there is none."""
+    def show_page(self, *, has_content: bool) -> None:
+        """Shows the page whose name is highlighted, or why there is nothing to show on it."""
         for page in self.pages.values():
-            page.display = has_pages and page is self.page
-        self.none.display = not has_pages
+            page.display = has_content and page is self.page
+        self.placeholder.display = not has_content
 
     def show_head(self, lines: Sequence[Content], small: Content) -> None:
         """Shows the head: these lines, or `small` on a small terminal, where there is one line."""

@@ -96,7 +96,7 @@ class EvaluationScreen(MainScreen):
             model: The model's name.
             origin: The name of the screen that esc goes back to.
         """
-        self._frame.open_from(origin)
+        self._frame.set_origin(origin)
         if model != self._model:
             self._model, self._shown, self._notice = model, None, "reading…"
             self._frame.line.highlight(FIRST_PAGE)
@@ -136,13 +136,13 @@ class EvaluationScreen(MainScreen):
     # What is shown.
 
     def _show_page(self) -> None:
-        has_pages = self._shown is not None
-        self._frame.show_page(has_pages=has_pages)
-        self._frame.detail.display = has_pages
+        has_content = self._shown is not None
+        self._frame.show_page(has_content=has_content)
+        self._frame.detail.display = has_content
         counts = {"mislabelled": len(self._shown.report.mislabelled)} if self._shown is not None else {}
         self._frame.line.show_counts(counts)
         target = self._focus_target()
-        if has_pages and target.display:
+        if has_content and target.display:
             target.focus()
         else:
             self.set_focus(None)
@@ -163,7 +163,7 @@ class EvaluationScreen(MainScreen):
             head += head_of(self._shown.evaluation, self.size.width - 2 - head.cell_length)
         status = self._status_line()
         self._frame.show_head([head, status], status if status.plain else head)
-        self._frame.none.show(self._invitation())
+        self._frame.placeholder.show(self._invitation())
 
     def _status_line(self) -> Content:
         """The evaluation in progress, or what went wrong."""

@@ -87,7 +87,7 @@ class TimelineScreen(MainScreen):
             run: A VQA run.
             origin: The name of the screen that esc goes back to.
         """
-        self._frame.open_from(origin)
+        self._frame.set_origin(origin)
         if self._reader is None or self._reader.run.path != run.path:
             self._reader, self._timeline, self._step, self._problem = TimelineReader(run), None, None, ""
         self.services.watch_events(run)
@@ -126,8 +126,8 @@ class TimelineScreen(MainScreen):
 
     def _show_page(self) -> None:
         missing = self._missing()
-        self._frame.none.show(safe(missing, "$text-muted", keep_lines=True))
-        self._frame.show_page(has_pages=not missing)
+        self._frame.placeholder.show(safe(missing, "$text-muted", keep_lines=True))
+        self._frame.show_page(has_content=not missing)
         self.set_focus(None if missing else self._frame.page)
         self._show_head()
         self._show_detail()

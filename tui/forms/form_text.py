@@ -9,7 +9,7 @@ from textual.content import Content
 from looptop.engine.config.catalogue import PRESET, Setting
 from looptop.engine.errors import LooptopError
 from looptop.engine.machine.free_memory import bytes_text
-from looptop.engine.text import counted
+from looptop.engine.text import count_text, counted
 from looptop.tui.forms.draft import Draft
 from looptop.tui.text import safe
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def setting_text(draft: Draft, setting: Setting, wrong: str) -> Content:
-    """A setting's key, its words, the preset's value, its whole meaning, and what is wrong with it."""
+    """A setting's key, its words, the preset's value, and its whole meaning, or what is wrong with its value."""
     parts = [Content.styled(setting.key, "$primary bold")]
     if setting.words:
         now = draft.text(setting.key)
@@ -99,8 +99,9 @@ def _step_lines(steps: StepCount) -> list[Content]:
 def _memory_lines(memory: MemoryEstimate) -> list[Content]:
     of = [("weights", memory.weights), ("gradients", memory.gradients), ("optimiser", memory.optimizer)]
     of += [("activations", memory.activations)]
-    of += [("features", memory.features)] if memory.features else []
-    of += [("libraries", memory.program)] if memory.device == "cpu" else []
+    of_machine = [("features", memory.features)] if memory.features else []
+    if memory.device == "cpu":
+        of += [*of_machine, ("libraries", memory.program)]
     fits = memory.peak <= memory.free
     return [
         _title("Model"),
@@ -110,12 +111,9 @@ def _memory_lines(memory: MemoryEstimate) -> list[Content]:
         *(_line(name, bytes_text(size)) for name, size in of),
         _line("together", bytes_text(memory.peak), "bold" if fits else "$text-error bold"),
         _line("free now", bytes_text(memory.free), "" if fits else "$text-error"),
+        *([_title("Memory of the machine")] if of_machine and memory.device != "cpu" else []),
+        *(_line(name, bytes_text(size)) for name, size in of_machine if memory.device != "cpu"),
     ]
-
-
-def count_text(count: int) -> str:
-    """A number of parameters: "371,521", "124.4 million"."""
-    return f"{count / 1e6:,.1f} million" if count >= 1e6 else f"{count:,}"
 
 
 def _title(text: str) -> Content:

@@ -19,7 +19,8 @@ _SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400
 def limits_and_ticks(lowest: float, highest: float, count: int, log: bool) -> tuple[float, float, list[float]]:
     """Limits with a little air around the data, and about `count` round values between them: at least two, or three.
 
-    With `log`, all of these are logarithms; the ticks are those of round values, not of round logarithms.
+    With `log`, all of these are logarithms; the ticks are those of round values if two lie between the limits, else round
+    logarithms.
     """
     if highest - lowest <= ROUNDING_NOISE * max(abs(lowest), abs(highest)):
         # A constant gets a label of its own, between two that show the height of the chart.
@@ -67,7 +68,7 @@ def _multiples(low: float, high: float, unit: float) -> list[float]:
 
 
 def axis_ticks(span: Span, unit: Unit, count: int) -> list[tuple[float, str]]:
-    """About `count` round positions of the horizontal axis, each with its label; at least two where there are two."""
+    """About `count` round positions of the horizontal axis, each with its label; its ends if it has no two such."""
     if unit == "time":
         rough = span.width / count
         distance = next((float(each) for each in _SECONDS if each >= rough), 86400 * _round_unit(rough / 86400))
@@ -110,11 +111,11 @@ def clock(seconds: float, units: int = 2) -> str:
     return "".join(texts) or "0s"
 
 
-def position_text(position: float, unit: Unit, step: str = "step") -> str:
+def position_text(position: float, unit: Unit, step_name: str = "step") -> str:
     """A position of the axis in words: step 1,200, epoch 1.25, 1m30s of training."""
     if unit == "time":
         return f"{clock(position)} of training"
-    return f"epoch {position:.2f}" if unit == "epoch" else f"{step} {round(position):,}"
+    return f"epoch {position:.2f}" if unit == "epoch" else f"{step_name} {round(position):,}"
 
 
 def tick_labels(ticks: Sequence[float], log: bool) -> list[str]:
@@ -181,7 +182,7 @@ def end_labels(lowest: float, highest: float) -> tuple[str, str]:
 
 
 def end_label(value: float, spread: float) -> str:
-    """A label of at most six cells, with the digits that a chart of this spread needs."""
+    """A label of at most six cells; below 10,000 with the digits that a chart of this spread needs."""
     if value == 0:
         return "0"
     if abs(value) >= 10_000 or abs(value) < 0.0001:

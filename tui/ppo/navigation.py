@@ -20,7 +20,7 @@ from looptop.tui.screens.base import MainScreen
 PARENT_LEVEL: dict[Level, Level] = {"batch": "run", "sample": "batch", "tokens": "sample", "compare": "run"}
 """The level that esc goes to from each level."""
 IN_BATCH = ("batch", "sample", "tokens")
-"""Levels below a run."""
+"""Levels with an opened batch."""
 
 
 class ChosenSample(NamedTuple):
@@ -42,7 +42,7 @@ class Navigation:
         screen: The screen.
         widgets: The screen's widgets.
         shown: The run on the screen.
-        on_level: Called when another level is shown, which needs other data.
+        on_level: Called when a level is shown, which may need other data.
     """
 
     def __init__(
@@ -242,14 +242,16 @@ class Navigation:
                 self._open_sample(sample.record.row, self.level)
 
     def go_to_batch(self, step: int) -> None:
-        """Goes to a batch, or to the nearest one that exists."""
+        """Goes to a batch, or to the nearest one that exists: in the list of the run, or with the opened batch."""
         snapshot = self._shown.snapshot
         if snapshot is None or not snapshot.count:
             return
         step = max(snapshot.first, min(step, snapshot.last))
         self._widgets.run_page.go_to(step)
-        if self.level == "batch":
-            self.open_batch(step)
+        if self.level in IN_BATCH:
+            self.open_batch(step, "batch")
+        elif self.level == "compare":
+            self.show_level("run")
         self.show_head()
 
     def go_to_sample(self, row: int) -> None:
@@ -294,7 +296,7 @@ class Navigation:
         journal, snapshot = self._shown.journal, self._shown.snapshot
         if journal is None or snapshot is None or not snapshot.count:
             return
-        after = self.step if self.level == "batch" else self._widgets.run_page.step or 0
+        after = self.step if self.level in IN_BATCH else self._widgets.run_page.step or 0
 
         async def go_on() -> None:
             step = await in_thread(lambda: next_mark(journal, after))

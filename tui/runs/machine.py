@@ -17,7 +17,7 @@ NAME_WIDTH = 10
 
 
 class MachinePanel(Panel):
-    """The load of the machine, with a line and a bar for each part."""
+    """The load of the machine: a line with a bar for each part, several for a GPU."""
 
     def __init__(self) -> None:
         super().__init__(id="machine")

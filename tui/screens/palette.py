@@ -14,7 +14,7 @@ from textual.widgets import Input, OptionList
 from looptop.engine.home import is_read_only
 from looptop.tui.actions import KEY_CONTEXTS, SCREENS, Action, actions_of
 from looptop.tui.background import work
-from looptop.tui.screen_names import MAIN_SCREENS
+from looptop.tui.screen_names import NUMBERED_SCREENS
 from looptop.tui.screens.base import BaseScreen, MainScreen, Services, key_contexts_of
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def run(app: App[Any], command: Command) -> None:
 async def _run(app: App[Any], command: Command) -> None:
     services, end = cast("Services", app), 0.0
     if command.screen_name and not app._screen_stacks.get(command.screen_name):
-        if command.screen_name not in MAIN_SCREENS:  # It shows what another screen gives it.
+        if command.screen_name not in NUMBERED_SCREENS:  # It shows what another screen gives it.
             services.show_notice(command.refusal(), "warning")
             return
         end = time.monotonic() + SETTLE_SECONDS

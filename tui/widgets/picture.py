@@ -1,4 +1,6 @@
-"""An image in half blocks: two pixels in each cell, as large as the widget allows, with its proportions kept."""
+"""A widget with an image or a part of it, its proportions kept: in half blocks, two pixels in each cell; over them the
+real image, where the terminal draws images.
+"""
 
 from __future__ import annotations
 
@@ -66,8 +68,8 @@ class _HasGraphics(Protocol):
 class Picture(Widget, can_focus=False):
     """Shows one image, or a part of it, or a sentence if there is none."""
 
-    class Drawn(Message):
-        """The first image has been drawn."""
+    class FirstPainted(Message):
+        """The widget has been painted for the first time, with an image or with a sentence."""
 
     ALLOW_SELECT = False
 
@@ -127,7 +129,7 @@ class Picture(Widget, can_focus=False):
         width, height = self.content_size
         if height and not self._told:
             self._told = True
-            self.post_message(self.Drawn())
+            self.post_message(self.FirstPainted())
         if self._source is None or width < 1 or height < 1:
             return super().render_line(y)
         if (job := self._job()) is not None and job.is_small and not self._has_lines(job):
@@ -154,7 +156,7 @@ class Picture(Widget, can_focus=False):
     def _has_lines(self, job: _Job) -> bool:
         return self._lines is not None and self._lines[0] == job
 
-    def _has_image(self, job: _Job) -> bool:
+    def _needs_no_image(self, job: _Job) -> bool:
         return job.graphics is None or self._encoded == job
 
     def _draw(self) -> None:
@@ -169,7 +171,7 @@ class Picture(Widget, can_focus=False):
             elif not self._drawing:
                 self._drawing = True
                 work(self, self._draw_lines(), "draw")
-        elif not self._has_image(job) and not self._encoding:
+        elif not self._needs_no_image(job) and not self._encoding:
             self._encoding = True
             work(self, self._encode(), "encode")
 
@@ -190,7 +192,7 @@ class Picture(Widget, can_focus=False):
     async def _encode(self) -> None:
         """Encodes images in a thread, again as long as another one is wanted."""
         try:
-            while (job := self._job()) is not None and self._has_lines(job) and not self._has_image(job):
+            while (job := self._job()) is not None and self._has_lines(job) and not self._needs_no_image(job):
                 graphic = await in_thread(partial(_image_of, job))
                 if self._job() == job:
                     self._encoded = job

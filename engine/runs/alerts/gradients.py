@@ -15,11 +15,11 @@ EXPLODING = 10.0
 while the loss falls (the presets' runs, and warm-ups), and single spikes are what clipping is for."""
 VANISHING = 1e-3
 """The norm vanishes if a window's median is this share of the usual one ..."""
-NOTHING = 1e-8
+NEGLIGIBLE_NORM = 1e-8
 """... or below this: with Adam's epsilon of 1e-8 in its divisor, an update is a fraction of the learning rate ..."""
 UNLEARNED = 0.5
 """... while the loss is above this share of its start: a model that has learned its data has small gradients, too."""
-BLOCKS_KEPT = 200
+WINDOWS_KEPT = 200
 """Windows that define what is usual, the last ones: of a run whose length is unknown they could be any number."""
 
 
@@ -29,7 +29,7 @@ class _Norms:
     def __init__(self, window: WindowSize) -> None:
         self._window = window
         self._blocks = Blocks()
-        self._medians: deque[float] = deque(maxlen=BLOCKS_KEPT)
+        self._medians: deque[float] = deque(maxlen=WINDOWS_KEPT)
 
     def add(self, step: int, values: Mapping[str, float]) -> tuple[float, float | None] | None:
         """Adds the norm of a step. Returns the median of the window that it completes and that of the windows before,
@@ -78,7 +78,7 @@ class Vanishing(WindowRule):
         """The median of the last complete window."""
 
     def on_metrics(self, step: int, values: Mapping[str, float]) -> Iterable[Alert]:
-        """Compares each window of norms with those before it."""
+        """Compares each window of norms with those before it and with `NEGLIGIBLE_NORM`, while the loss is high."""
         loss = values.get("loss")
         if loss is not None and math.isfinite(loss):
             self._first_loss = loss if self._first_loss is None else self._first_loss
@@ -87,6 +87,7 @@ class Vanishing(WindowRule):
         if (window := self._norms.add(step, values)) is None or self._loss is None or self._first_loss is None:
             return
         norm, usual = window
-        vanished = norm < NOTHING or (usual is not None and norm < VANISHING * usual)
+        vanished = norm < NEGLIGIBLE_NORM or (usual is not None and norm < VANISHING * usual)
         if vanished and self._loss > UNLEARNED * self._first_loss > 0:
-            yield Alert(AlertCode.GRADIENT_VANISHING, step, {"norm": norm, "usual": norm if usual is None else usual})
+            values = {"norm": norm} if usual is None else {"norm": norm, "usual": usual}
+            yield Alert(AlertCode.GRADIENT_VANISHING, step, values)

@@ -114,7 +114,9 @@ _SENTENCES: dict[AlertCode, tuple[Callable[[Alert], str], Callable[[Settings], s
     ),
     AlertCode.GRADIENT_VANISHING: (
         lambda alert: (
-            f"the gradient norm has vanished and the model no longer learns: {_values(alert, 'norm', 'usual')} usually"
+            "the gradient norm has vanished and the model no longer learns:"
+            f" {alert.figures['norm']:.4g} at step {alert.step:,}"
+            + (f", {alert.figures['usual']:.4g} usually" if "usual" in alert.figures else "")
         ),
         lambda use: (
             f"train in bf16 or fp32 instead of fp16, raise {use.table}learning_rate, train more of the model, and check"

@@ -1,4 +1,4 @@
-"""Counts the memory of a VQA run's training step before the run starts, for `engine.models.step_memory`."""
+"""The memory of a VQA run's training step before the run starts: builds what `engine.models.step_memory` counts."""
 
 from __future__ import annotations
 

@@ -22,12 +22,13 @@ from looptop.engine.errors import LooptopError
 from looptop.engine.journal.records import RunState
 from looptop.engine.machine.free_memory import bytes_text, free_bytes, gpu_peak
 from looptop.engine.models import memory
-from looptop.engine.models.memory import ModelSize, count_text
+from looptop.engine.models.memory import ModelSize
 from looptop.engine.models.names import resolve
 from looptop.engine.ppo.loading import load_policy_and_reference
 from looptop.engine.ppo.model_sizes import ppo_sizes, reward_sizes
 from looptop.engine.ppo.reference import Frozen
 from looptop.engine.ppo.reward_training import load_classifier
+from looptop.engine.text import count_text
 from looptop.engine.vqa.model.sizes import vqa_sizes
 from looptop.engine.vqa.vqa_training import build_model
 from tests.factories.ppo import ppo_config

@@ -188,7 +188,7 @@ class Editing(Watching):
     rewards: Sequence[float] | None = None
     rows: Sequence[int] = ()
 
-    def edited(self, progress: BatchProgress) -> tuple[list[float], list[int]]:
+    def rewards_and_rows(self, progress: BatchProgress) -> tuple[list[float], list[int]]:
         assert progress.stage == "compared"
         return list(progress.rewards if self.rewards is None else self.rewards), list(self.rows)
 

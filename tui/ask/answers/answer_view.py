@@ -38,7 +38,7 @@ class AnswerView(VerticalScroll):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("answer")]
 
     @dataclass
-    class Suggested(Message):
+    class SuggestionClicked(Message):
         """A suggested question was clicked."""
 
         question: str
@@ -79,7 +79,7 @@ class AnswerView(VerticalScroll):
     def on_click(self, event: Click) -> None:
         """Posts the clicked question."""
         if question := event.style.meta.get(SUGGESTION):
-            self.post_message(self.Suggested(question))
+            self.post_message(self.SuggestionClicked(question))
 
     def show_error(self, sentence: str) -> None:
         """Shows an error."""
@@ -152,7 +152,7 @@ class AnswerView(VerticalScroll):
 
 
 def _candidates(answer: Answer, raw: bool, width: int) -> list[Content]:
-    """A line with a bar for each candidate, and one for all other answers."""
+    """A line with a bar for each candidate, and one without for all other answers, unless they are improbable."""
     words = min(max((len(visible_answer(each.answer)) for each in answer.candidates), default=4), max(9, width - 24))
     room = max(3, width - words - 8)
     lines = []
@@ -182,7 +182,7 @@ def _packed(pieces: list[Content], width: int) -> list[Content]:
 
 
 def _short(text: str, most: int, style: str) -> Content:
-    """The text, cut if it would push everything else off the screen."""
+    """The text, cut to `most` characters, so that it does not push everything else off the screen."""
     return safe(text if len(text) <= most else f"{text[: most - 1]}…", style)
 
 

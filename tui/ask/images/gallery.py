@@ -53,7 +53,7 @@ class Gallery(Tiles):
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("gallery")]
 
-    class Left(Message):
+    class CloseWanted(Message):
         """The gallery is to be closed."""
 
     def __init__(self, thumbnails: Thumbnails, mark: Callable[[Path], str], *, id: str) -> None:  # noqa: A002
@@ -65,8 +65,8 @@ class Gallery(Tiles):
         """The image or folder that was under the cursor when it was drawn."""
         self._made: dict[int, Row] = {}
         """Rows that were drawn, by their index: each is drawn in many lines."""
-        self._least: int | None = None
-        """The index of the least width in `WIDTHS`; None for the largest with which everything fits, if any."""
+        self._chosen_size: int | None = None
+        """The index in `WIDTHS` that the person has chosen; None for the largest with which everything fits, if any."""
         self._size_index, self._width = 0, WIDTHS[0]
 
     def show(self, rows: Rows, cursor: int) -> None:
@@ -120,18 +120,18 @@ class Gallery(Tiles):
 
     def action_close(self) -> None:
         """Closes the gallery."""
-        self.post_message(self.Left())
+        self.post_message(self.CloseWanted())
 
     def action_resize(self, by: int) -> None:
         """Makes thumbnails larger or smaller."""
-        self._least = max(0, min(self._size_index + by, len(WIDTHS) - 1))
+        self._chosen_size = max(0, min(self._size_index + by, len(WIDTHS) - 1))
         self.rearrange()
 
     # Layout.
 
     def fit(self) -> None:
         """Fits as many columns as there is room for, as wide as they can be: bar of the cursor, thumbnail, gap."""
-        for index in reversed(range(len(WIDTHS))) if self._least is None else (self._least,):
+        for index in reversed(range(len(WIDTHS))) if self._chosen_size is None else (self._chosen_size,):
             self._fit_width(index)
             if self.height_needed <= self.size.height:
                 break

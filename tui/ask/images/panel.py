@@ -242,7 +242,7 @@ class ImagePanel(Vertical):
         if self._gallery is not None and self._gallery.display:
             work(self, show(self._gallery), "outcomes", exclusive=True)
 
-    def on_gallery_left(self) -> None:
+    def on_gallery_close_wanted(self) -> None:
         """Shows the list again."""
         self.leave_gallery()
         self.take_focus()

@@ -103,7 +103,7 @@ class ManyAnswers:
         return kept_entries(self.asked, self.questions, each.model, each.stamp)
 
     def go_on(self) -> None:
-        """Asks for what has no answer yet."""
+        """Asks what is waiting; a question that had an error is not asked again."""
         if self._time is None:
             return
         for each in self.models:
@@ -134,7 +134,7 @@ class ManyAnswers:
 
     @property
     def trouble(self) -> str:
-        """Why it stopped, unless a person stopped it: of several models, with the names of those that have it."""
+        """Why models are not asked any more; of several models, each with its name."""
         several = len(self.models) > 1
         return " · ".join(
             f"{each.model}: {each.trouble}" if several else each.trouble for each in self.models if each.trouble
@@ -150,7 +150,7 @@ class ManyAnswers:
         """About how many seconds the rest takes; None if that is not known."""
         return self._time.left if self._time is not None else None
 
-    def entries(self, index: int) -> list[Entry]:
+    def entries_of(self, index: int) -> list[Entry]:
         """The answers to one question."""
         return [each.entries[index] for each in self.models if index in each.entries]
 
@@ -218,7 +218,7 @@ class ManyAnswers:
         self.changes += 1
 
     def _keep(self, outcomes: Sequence[BatchAnswer], batch: _Batch) -> None:
-        """Shows the answers at once, and writes them in a thread."""
+        """Writes the answers in a thread, then shows them; errors are shown immediately."""
         model, answers = batch.model, dict[int, Answer]()
         for index, outcome in zip(batch.indices, outcomes, strict=True):
             if outcome.answer is None:

@@ -260,7 +260,7 @@ class ManyPage(Overlay[list["Entry"]]):
 
     @on(Table.Chosen)
     def _chosen(self) -> None:
-        if self._current is not None and (entries := self._many.entries(self._current)):
+        if self._current is not None and (entries := self._many.entries_of(self._current)):
             # The one under the column cursor last: it stays where several have no view of their own.
             self.dismiss(sorted(entries, key=lambda each: each is self._entry))
 
@@ -296,7 +296,7 @@ class ManyPage(Overlay[list["Entry"]]):
         kept_answers.export(self, "answers", self._shown_entries)
 
     async def _shown_entries(self) -> Sequence[Entry]:
-        shown = [entry for index in self._rows.indices for entry in self._many.entries(index)]
+        shown = [entry for index in self._rows.indices for entry in self._many.entries_of(index)]
         return await in_thread(lambda: self._many.whole(shown))
 
 

@@ -97,7 +97,7 @@ class ManyRows:
         if self.filter is None:
             return
         for index in indices:
-            if any(map(self.filter.holds, self.many.entries(index))):
+            if any(map(self.filter.holds, self.many.entries_of(index))):
                 self._accepted.add(index)
             else:
                 self._accepted.discard(index)
@@ -192,14 +192,14 @@ def _columns_of_model(model: ModelAnswers, number: str, named: bool) -> list[Ans
 
 def _right_answer(many: ManyAnswers, index: int) -> str:
     """The right answer: the person's, else the data's; empty if nobody said."""
-    confirmed = next((entry.confirmed_answer for entry in many.entries(index) if entry.confirmed_answer), "")
-    return confirmed or next((entry.truth for entry in many.entries(index)), "")
+    confirmed = next((entry.confirmed_answer for entry in many.entries_of(index) if entry.confirmed_answer), "")
+    return confirmed or next((entry.truth for entry in many.entries_of(index)), "")
 
 
 def _doubts(many: ManyAnswers, index: int) -> str:
     """The doubts of all models; with the model's name if others do not share it."""
     models = dict[str, list[str]]()
-    entries = many.entries(index)
+    entries = many.entries_of(index)
     for entry in entries:
         for name in map(doubt_name, entry.answer.doubts):
             models.setdefault(name, []).append(entry.answer.model)

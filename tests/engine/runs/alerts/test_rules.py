@@ -98,6 +98,13 @@ def test_a_gradient_norm_that_vanishes_before_the_loss_has_fallen_is_alerted(lef
     assert f"{left:g} at step 120, 0.5 usually" in text
 
 
+def test_a_gradient_norm_that_is_nothing_from_the_start_is_not_compared_with_an_earlier_one() -> None:
+    course: Values = [(step, {"loss": 2.0, "grad_norm": 1e-9}) for step in range(1, 200)]
+    code, step, text = only(judged(course, total_steps=200))
+    assert (code, step) == ("gradient_vanishing", 40)
+    assert "no longer learns: 1e-09 at step 40. To try: " in text
+
+
 def test_an_accuracy_no_better_than_the_question_alone_is_alerted_in_the_second_half() -> None:
     course: Values = [
         (step, {"eval_accuracy": value}) for step, value in ((0, 0.36), (20, 0.51), (60, 0.67), (80, 0.2))
