@@ -19,8 +19,8 @@ _SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400
 def limits_and_ticks(lowest: float, highest: float, count: int, log: bool) -> tuple[float, float, list[float]]:
     """Limits with a little air around the data, and about `count` round values between them: at least two, or three.
 
-    With `log`, all of these are logarithms; the ticks are those of round values if two lie between the limits, else round
-    logarithms.
+    With `log`, all of these are logarithms; the ticks are those of round values if two lie between the limits, else
+    round logarithms.
     """
     if highest - lowest <= ROUNDING_NOISE * max(abs(lowest), abs(highest)):
         # A constant gets a label of its own, between two that show the height of the chart.
