@@ -157,6 +157,7 @@ def test_a_run_in_a_callers_own_process_survives_the_terminal_and_the_callers_fa
         import looptop.engine as looptop
         from tests.factories.runs import Steps, config
         run = looptop.start(config(), Steps(600))
+        run.pause()  # until nobody reads any more
         while True:
             print("step", run.journal.last("loss"), flush=True)  # fails when nobody reads any more
             time.sleep(0.05)
@@ -164,8 +165,10 @@ def test_a_run_in_a_callers_own_process_survives_the_terminal_and_the_callers_fa
     with Tty([sys.executable, "-c", textwrap.dedent(script)]) as tty:
         tty.until("step Point")
         run = RunFolder.find("vqa-1")
+        eventually(lambda: run.state() is RunState.PAUSED)
         before = step_of(run)
         tty.hang_up()
+        send(run, "continue")
         eventually(lambda: step_of(run) > before + 50)
         eventually(lambda: run.state() is RunState.FINISHED)
         assert len(Journal(run.db).values("loss")) == 600

@@ -76,7 +76,7 @@ def test_a_batch_is_held_judged_reopened_and_taught_as_judged(tmp_path: Path, mo
         assert [text_of(sample) for sample in journal.samples(step)] == [text_of(sample) for sample in before]
         assert [(each.row, each.kind, each.value) for each in journal.judgements(step)] == [(ROW, "reward", wanted)]
         tty.send("b")
-        tty.until("Breakpoints of ppo-1(?s:.*)length > 0")
+        tty.until("Breakpoints of ppo-1(?s:.*)│ +length > 0 +│")  # in the list, not in a notice
         tty.send("\x1b[B")
         tty.until("x remove")
         tty.send("x")

@@ -340,11 +340,14 @@ async def test_an_answer_stands_under_the_model_that_gave_it(answers: QuickAnswe
         assert "Answer of vqa-2" in shown(app), "the answer is still the other model's"
         await ask(pilot, "second?")
         await until(pilot, lambda: "Answer of vqa-3:checkpoint-[b]40" in shown(app))
-        rows = [line for line in shown(app).splitlines() if "red" in line and "?" in line]
-        assert any("vqa-2" in row and "first?" in row for row in rows)
-        assert any("vqa-3:checkpo…" in row and "second?" in row for row in rows)
+        await until(pilot, lambda: row_of(app, "vqa-2", "first?") and row_of(app, "vqa-3:checkpo…", "second?"))
         app.screen.query_one(AnswerView).show_error("no")
         await until(pilot, lambda: "Answer of" not in shown(app))
+
+
+def row_of(app: LooptopApp, model: str, question: str) -> bool:
+    """Whether an earlier question stands in a row with the model that answered it."""
+    return any(model in line and question in line and "red" in line for line in shown(app).splitlines())
 
 
 async def test_what_is_left_for_other_answers_is_shown(answers: QuickAnswers) -> None:

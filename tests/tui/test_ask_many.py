@@ -124,7 +124,7 @@ async def test_it_goes_on_while_the_table_is_closed_and_a_typed_question_comes_f
         await pilot.press("escape")
         first, answers.held = answers.held[0], None
         answers.release(first)
-        await until(pilot, lambda: len(answers.asked_images) == 6)
+        await until(pilot, lambda: len(answers.asked_images) == 6 and "asking" not in shown(app))
         await pilot.press("escape", "A")
         await until(pilot, lambda: app.screen.query("#many-question"))
 

@@ -129,5 +129,6 @@ async def test_a_form_that_was_asked_for_stays_when_runs_are_listed(answers: Qui
         app = make_app(answers)
         async with app.run_test(size=SIZE) as pilot:
             app.duplicate(named)
-            await until(pilot, lambda: app.current_mode == "ppo" and "ppo-2" in shown(app))
+            await until(pilot, lambda: app.current_mode == "ppo" and "New run, like ppo-1" in shown(app))
+            await until(pilot, lambda: "ppo-2" in shown(app))
             assert "New run, like ppo-1" in shown(app)

@@ -222,7 +222,8 @@ async def test_the_search_looks_into_closed_folders_and_shows_the_image_in_its_f
         await until(pilot, lambda: "Zebra.png · the image" in shown(app))
         await pilot.press("escape")
         await until(pilot, lambda: "▾ closed" in shown(app) and "▾ deep" in shown(app))
-        assert app.screen.query_one(ImageList).path == folder / "closed" / "deep" / "Zebra.png"
+        zebra = folder / "closed" / "deep" / "Zebra.png"
+        await until(pilot, lambda: app.screen.query_one(ImageList).path == zebra)
 
 
 async def test_the_bottom_line_has_the_keys_of_folders_and_of_a_filter_while_they_work(

@@ -202,7 +202,8 @@ def test_a_single_letter_behind_a_late_reply_is_typing(monkeypatch: pytest.Monke
     assert names(Keys().feed("\x1b[?62;h")) == ["h"], "no reply ends so"
 
 
-def test_a_pasted_text_is_left_alone() -> None:
+def test_a_pasted_text_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "ESCAPE_SECONDS", 60.0)
     text = "a \x9d11;x and \x9b0n\nb"
     pasted = f"\x1b[200~{text}\x1b[201~"
     for cut in range(1, len(pasted)):

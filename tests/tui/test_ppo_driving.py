@@ -219,7 +219,7 @@ async def test_a_sample_and_a_table_of_tokens_are_copied(answers: QuickAnswers) 
         assert sample.query in app.clipboard and sample.response in app.clipboard
         assert (sample.reference_response or "?") in app.clipboard and "reward: " in app.clipboard
         await pilot.press("enter", "enter")
-        await until(pilot, lambda: "token 0" in crumbs(app))
+        await until(pilot, lambda: "token 0" in crumbs(app) and " in all" in shown(app))
         await pilot.press("y")
         await until(pilot, lambda: "copied as a table" in shown(app))
         lines = app.clipboard.splitlines()

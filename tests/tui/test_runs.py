@@ -28,6 +28,7 @@ from looptop.tui.background import work
 from looptop.tui.charts.screen import ChartsScreen
 from looptop.tui.runs.run_table import RunTable
 from looptop.tui.runs.screen import RunsScreen
+from looptop.tui.train.run_view import RunView
 from looptop.tui.train.screen import TrainScreen
 from looptop.tui.widgets.field import Field
 from tests.factories.apps import make_app
@@ -89,7 +90,8 @@ async def test_which_step_a_figure_is_of_is_shown(answers: QuickAnswers, width: 
         assert isinstance(screen, TrainScreen)
         screen.attach(other)
         if width > 100:
-            await until(pilot, lambda: "best, step 72" in " ".join(shown(app).split()))
+            view = screen.query_one(RunView)  # the list has the same words
+            await until(pilot, lambda: view.snapshot is not None and "best, step 72" in " ".join(shown(app).split()))
             assert "last, step 80" in " ".join(shown(app).split())
 
 

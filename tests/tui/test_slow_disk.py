@@ -13,9 +13,11 @@ import pytest
 from textual.events import Key
 
 from looptop.engine.files import exports
+from looptop.engine.ppo.journal import write_judgement
 from looptop.engine.runs import about, control, trust
 from looptop.engine.runs.folder import RunFolder, RunLock
 from looptop.engine.startup import host
+from looptop.tui.ppo import navigation
 from looptop.tui.runs import screen as runs_screen
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.screens.help import Help
@@ -23,10 +25,10 @@ from looptop.tui.terminal import key_order
 from looptop.tui.train.screen import TrainScreen
 from tests.factories.apps import make_app
 from tests.factories.quick_answers import QuickAnswers
-from tests.factories.small_ppo import small_run
+from tests.factories.small_ppo import held_run, small_run
 from tests.factories.vqa_runs import make_run
 from tests.tui.conftest import shown, until
-from tests.tui.ppo_helpers import go
+from tests.tui.ppo_helpers import crumbs, go
 
 SIZE = (120, 40)
 
@@ -204,3 +206,25 @@ async def test_keys_that_come_at_once_wait_for_what_the_first_one_reads(
         for key in ("t", "b", "e", "s", "t", "enter"):
             app.post_message(Key(key, key if len(key) == 1 else None))
         await until(pilot, lambda: run.about().title == "best")
+
+
+@pytest.mark.parametrize(("patience", "ratings"), [(60.0, [(3, 0, 1.0)]), (0.01, [])])
+async def test_a_key_behind_a_change_of_batch_is_never_about_the_batch_before(
+    answers: QuickAnswers, monkeypatch: pytest.MonkeyPatch, patience: float, ratings: list[tuple[int, int, float]]
+) -> None:
+    monkeypatch.setattr(key_order, "WORK_TIMEOUT", patience)
+    with held_run(batches=4) as (run, writer):
+        write_judgement(writer, 3, 0, "rating", 2.0, "cli")
+        writer.flush()
+        app = make_app(answers)
+        async with app.run_test(size=SIZE) as pilot:
+            screen = await go(pilot, run, "batch")
+            async with no_answer(pilot, navigation, "read_batch") as called:
+                app.post_message(Key("p", "p"))
+                await until(pilot, called.is_set)
+                app.post_message(Key("minus", "-"))
+                await until(pilot, lambda: patience > 1 or not app._key_order._busy)
+                assert control.waiting_files(run) == []
+            await until(pilot, lambda: "batch 3" in crumbs(app) and screen.navigation.is_updated)
+            await until(pilot, lambda: len(control.waiting_files(run)) == len(ratings))
+        assert [(each.batch, each.sample, each.value) for each in control.take(run)] == ratings

@@ -127,7 +127,9 @@ async def test_types_and_confusions_at_each_evaluation(answers: QuickAnswers, tm
         assert "[1 ▲1]" in shown(app) and "Enter shows the image." in shown(app)
         await pilot.press("[")
         await until(pilot, lambda: "Right: red; answered: red: 0 of 1" in shown(app))
-        await pilot.press("]", "enter")
+        await pilot.press("]")
+        await until(pilot, lambda: "Right: red; answered: red: 1 of 1" in shown(app))
+        await pilot.press("enter")
         await until(pilot, lambda: app.current_mode == "ask" and "red → red" in shown(app))
 
 

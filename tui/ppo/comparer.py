@@ -40,6 +40,7 @@ class Comparer:
         self._run: RunFolder | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._closed = False
+        self._is_comparing = False
         self.result: CompareResult | None = None
         self.doing = ""
         """A sentence about the running comparison, or why it failed."""
@@ -72,45 +73,46 @@ class Comparer:
             trust: Whether a person has agreed to what the run would start.
         """
         run = self._run
-        if run is None or self._child is not None:
+        if run is None or self._is_comparing:
             return
-        try:
-            self._child = child = subprocess.Popen(
-                [*PROGRAM, str(run.path), *(["--trust"] if trust else [])],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        except OSError as error:
-            self.doing = f"the comparison cannot be started: {error.strerror}"
-            self._on_news()
-            return
+        self._is_comparing = True
+        command = [*PROGRAM, str(run.path), *(["--trust"] if trust else [])]
         self.doing = f"comparing {run.id} with its reference…"
         self._on_news()
 
         def done(future: asyncio.Future[ComparisonEnd]) -> None:
-            self._child = None
+            self._child, self._is_comparing = None, False
             if self._closed or run is not self._run:
                 return
             end = future.result()
             self.doing = "" if end.is_kept else end.last_line
             self.read_result()
 
-        in_thread(lambda: _wait(child, run)).add_done_callback(done)
+        in_thread(lambda: self._compare(command, run)).add_done_callback(done)
+
+    def _compare(self, command: Sequence[str], run: RunFolder) -> ComparisonEnd:
+        """Runs the process, and waits until it exits."""
+        before = before_after.file_version(run.path)
+        try:
+            self._child = child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            return ComparisonEnd(False, f"the comparison cannot be started: {error.strerror}")
+        if self._closed:
+            child.kill()
+        _, stderr = child.communicate()
+        lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+        last = lines[-1].removeprefix("looptop: ") if lines else f"it ended with exit code {child.returncode}"
+        # A result that could not be saved is only printed, so there is no new one to show.
+        return ComparisonEnd(child.returncode == 0 and before_after.file_version(run.path) != before, visible(last))
 
     def close(self) -> None:
         """Ends the child process."""
         self._closed = True
         if self._child is not None:
             self._child.kill()
-
-
-def _wait(child: subprocess.Popen[bytes], run: RunFolder) -> ComparisonEnd:
-    """Waits until the process exits."""
-    before = before_after.file_version(run.path)  # the child has yet to load two models
-    _, stderr = child.communicate()
-    lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-    last = lines[-1].removeprefix("looptop: ") if lines else f"it ended with exit code {child.returncode}"
-    # A result that could not be saved is only printed, so there is no new one to show.
-    return ComparisonEnd(child.returncode == 0 and before_after.file_version(run.path) != before, visible(last))

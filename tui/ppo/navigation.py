@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from looptop.engine.errors import LooptopError
 from looptop.engine.ppo.records import TokenTable
 from looptop.tui.background import in_thread, work
 from looptop.tui.ppo.batch_reader import BatchData, next_mark, read_batch
@@ -60,6 +59,8 @@ class Navigation:
         self.typed_line = TypedLine(screen, widgets, self.focus)
         self.references = References(self.show_sample)
         self._data = BatchData()
+        self._batch_reading = self._tokens_reading = object()
+        """The last reading of a batch, and of tokens; what an older one returns is dropped."""
         self._screen = screen
         self._widgets = widgets
         self._shown = shown
@@ -108,7 +109,7 @@ class Navigation:
     # Down.
 
     def open_batch(self, step: int, level: Level | None = None) -> None:
-        """Reads a batch and shows it.
+        """Reads a batch and shows it. The next key waits for it, so that it is not about the batch before.
 
         Args:
             step: The batch's step.
@@ -119,17 +120,13 @@ class Navigation:
             return
         known = self._data
         self.step = step
+        reading = self._batch_reading = object()
 
-        async def open_batch() -> None:
-            try:
-                data = await in_thread(lambda: read_batch(journal, step, known))
-            except LooptopError as error:
-                self._screen.services.show_notice(error, "error")
-                return
-            if journal is self._shown.journal and step == self.step:
+        def show(data: BatchData) -> None:
+            if journal is self._shown.journal and reading is self._batch_reading:
                 self._show_batch(data, level)
 
-        work(self._screen, open_batch(), "batch", exclusive=True)
+        self._screen.services.fetch(lambda: read_batch(journal, step, known), show)
 
     def _show_batch(self, data: BatchData, level: Level | None) -> None:
         self._data = data
@@ -213,19 +210,17 @@ class Navigation:
         if journal is None or self.level != "tokens":
             return
 
-        async def read_tokens() -> None:
-            try:
-                table = await in_thread(lambda: journal.tokens(step, row))
-            except LooptopError as error:
-                self._screen.services.show_notice(error, "error")
-                return
-            if (journal, step, row) == (self._shown.journal, self.step, self.row):
+        reading = self._tokens_reading = object()
+
+        def show(table: TokenTable | None) -> None:
+            is_last = reading is self._tokens_reading
+            if is_last and (journal, step, row) == (self._shown.journal, self.step, self.row):
                 page = self._widgets.token_page
                 if table != page.tokens:
                     page.show(table)
                 self.show_head()
 
-        work(self._screen, read_tokens(), "tokens", exclusive=True)
+        self._screen.services.fetch(lambda: journal.tokens(step, row), show)
 
     # Along.
 
@@ -330,7 +325,8 @@ class Navigation:
         if self.level not in IN_BATCH:
             return None
         sample = self._widgets.batch_page.sample if self.level == "batch" else self._sample
-        if sample is None:
+        record = self._data.record
+        if sample is None or (record is not None and record.step != self.step):  # The batch is not read yet.
             return None
         return ChosenSample(self.step, sample, self._reference(sample), self._data.is_updated)
 
