@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sized
 from pathlib import Path
 from typing import Any
 
 import pytest
+import textual.app
+import textual.pilot
 from textual import _wait
 from textual.css.query import NoMatches
 from textual.css.stylesheet import Stylesheet
@@ -23,10 +26,27 @@ from tests.factories.quick_estimates import QuickEstimates
 # Textual's own pause sleeps in steps of 20 ms, at least two for each key that a test presses: most of what a test took.
 _wait.SLEEP_GRANULARITY = 0.004
 _wait.SLEEP_IDLE = _wait.SLEEP_GRANULARITY / 20
+WAIT_FOR_IDLE = _wait.wait_for_idle
 POLL_SECONDS = 0.02
 READ_QUESTIONS = functools.cache(easy_vqa.read_questions)
 PARSE_RULES = Stylesheet._parse_rules
 PARSED: dict[Any, Any] = {}
+
+
+async def wait_for_idle(min_sleep: float = 0.0, max_sleep: float = 20.0) -> None:
+    """Waits until the app has nothing left to do before something comes from a thread or a timer.
+
+    Textual's own measures CPU time. On a busy machine it takes a process that waits for its turn for an idle one, and
+    a key may not have acted yet.
+    """
+    await WAIT_FOR_IDLE(min_sleep)
+    end = time.monotonic() + max_sleep
+    ready: Sized = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
+    while ready and time.monotonic() < end:
+        await asyncio.sleep(0)
+
+
+textual.app.wait_for_idle = textual.pilot.wait_for_idle = wait_for_idle  # type: ignore[attr-defined]
 
 
 @pytest.fixture
