@@ -207,6 +207,7 @@ def test_a_companion_that_does_not_start_takes_those_before_it_along(
         return started[0]
 
     monkeypatch.setattr(companions.subprocess, "Popen", start)  # type: ignore[attr-defined]
+    monkeypatch.setattr(companions._Companion, "failure", lambda *_: pytest.fail("it waited for one that runs"))
     folder = RunFolder.create("ppo", ppo_config(tmp_path))
     with pytest.raises(BlockingIOError), companions.with_companions(folder, 3, "cpu", print):
         pass
