@@ -68,11 +68,16 @@ def with_companions(
     with tempfile.TemporaryDirectory(prefix="looptop-") as private:
         rendezvous_file = Path(private) / "rendezvous"
         companions: list[_Companion] = []
-        with _watched(companions):
-            # If one does not start, those before it are ended.
+        with contextlib.ExitStack() as started:
+            # If one does not start, those before it are ended, and not asked for a reason that they do not have.
             for index in range(1, count):
                 companions.append(_Companion(folder, rendezvous_file, index, count, on_loss))
-            with connect_processes(rendezvous_file, 0, count, on_gpus=on_gpus) as processes, _watched(companions):
+                started.callback(companions[-1].end)
+            with (
+                _watched(companions),
+                connect_processes(rendezvous_file, 0, count, on_gpus=on_gpus) as processes,
+                _watched(companions),
+            ):
                 yield processes
 
 

@@ -53,6 +53,14 @@ def process_of(folder: RunFolder) -> psutil.Process:
     return psutil.Process(owner.pid)
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a process has ended; its parent need not have been told yet."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
 def going(folder: RunFolder) -> None:
     eventually(lambda: (last := Journal(folder.db).last("loss")) and last.step > 5)
 

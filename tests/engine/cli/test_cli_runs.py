@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from looptop.engine.files.lock import RunLock
 from looptop.engine.journal.reader import JournalWriter
 from looptop.engine.journal.records import RunState
 from looptop.engine.machine.terminal import Terminal
+from looptop.engine.runs import liveness
 from looptop.engine.runs.folder import RunFolder
 from tests.engine import fake_engine
 from tests.factories.runs import run_with_loss
@@ -143,7 +145,7 @@ def test_a_title_and_a_note_are_shown_everywhere(capsys: Capture) -> None:
     assert main(["rename", "vqa-9", "x"]) == 2
 
 
-def test_show_explains_why_a_run_counts_as_live(capsys: Capture) -> None:
+def test_show_explains_why_a_run_counts_as_live(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = run_with_loss(state=RunState.RUNNING)
     assert main(["show", "vqa-1"]) == 0
     assert "not live: no process has ever run it" in capsys.readouterr().out
@@ -154,7 +156,10 @@ def test_show_explains_why_a_run_counts_as_live(capsys: Capture) -> None:
     assert "not live: no process on this machine holds its lock" in capsys.readouterr().out
     record = lock_module._LockFile("far\x1baway", 12, time.time())
     folder.lock.write_bytes(msgspec.json.encode(record))
-    assert main(["show", "vqa-1"]) == 0
+    with monkeypatch.context() as patch:
+        beaten = folder.lock.stat().st_mtime
+        patch.setattr(liveness, "time", SimpleNamespace(time=lambda: beaten + 0.25))
+        assert main(["show", "vqa-1"]) == 0
     assert "live: its heartbeat on far␛away was 0 s ago" in capsys.readouterr().out
     assert main(["runs"]) == 0
     assert "running on far␛away, by its heartbeat" in capsys.readouterr().out

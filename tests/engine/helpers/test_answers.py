@@ -152,7 +152,8 @@ def test_it_is_started_once(shared: AnswerProcess) -> None:
 def test_a_killed_process_is_reported_and_can_be_started_again(folder: Path) -> None:
     process = AnswerProcess()
     process.start()
-    assert process.read().state is HelperState.STARTING
+    assert [process.read().state, process.read().state] == [HelperState.STARTING, HelperState.READY]
+    os.kill(pid(process), signal.SIGSTOP)  # It would soon have answered.
     process.ask(request(folder, 1))
     process.ask(request(folder, 2))
     os.kill(pid(process), signal.SIGKILL)
@@ -175,6 +176,7 @@ def test_a_killed_process_is_reported_and_can_be_started_again(folder: Path) -> 
 def test_starting_again_before_the_end_was_read_loses_no_request(folder: Path) -> None:
     process = AnswerProcess()
     process.start()
+    os.kill(pid(process), signal.SIGSTOP)  # It would soon have answered.
     process.ask(request(folder, 1))
     os.kill(pid(process), signal.SIGKILL)
     eventually(lambda: not process.running)

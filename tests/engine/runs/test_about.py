@@ -204,9 +204,11 @@ def test_no_file_of_a_home_is_open_to_other_users(home: Path, monkeypatch: pytes
     monkeypatch.setattr(listing, "_WORTH_WRITING", 1)
     before = os.umask(0)
     try:
-        run = start(config(), Steps(3))
+        sent = threading.Event()
+        run = start(config(), lambda context: Steps(3)(context) if sent.wait(60) else {})
         write_about(run.folder.path, title="a title", notify="echo told")
         send(run.folder, "checkpoint")
+        sent.set()
         assert run.wait() is RunState.FINISHED
         Summaries().all()
     finally:

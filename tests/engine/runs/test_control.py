@@ -205,6 +205,7 @@ def test_pauses_do_not_count_as_running(live: Live, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("looptop.engine.runs.gate.time", clock)
     live.train()
     live.send("pause")
+    live.send("pause")  # The answer comes while it waits, and not a moment before.
     before = live.gate.running_seconds()
     clock.ahead = 100_000.0
     live.send("step")
@@ -218,6 +219,7 @@ def test_waiting_for_room_on_the_disk_does_not_count_as_running(live: Live, monk
     hold = threading.Thread(target=live.gate.hold_until_continued, args=(HoldReason.DISK, "No space left on device"))
     hold.start()
     eventually(lambda: live.folder.state() is RunState.PAUSED)
+    live.send("pause")  # The answer comes while it waits, and not a moment before.
     before = live.gate.running_seconds()
     clock.ahead = 100_000.0
     live.send("continue")

@@ -141,7 +141,7 @@ def test_a_run_that_ends_on_a_full_disk_stays_until_its_end_is_written(
 
 
 def test_a_full_disk_is_mentioned_for_an_interrupted_run(small: Path, launched: list[RunFolder]) -> None:
-    folder = launch(config(), program("Steps(600)"))
+    folder = launch(config(), program("Steps()"))
     launched.append(folder)
     going(folder)
     ballast = fill(small)
@@ -155,7 +155,7 @@ def test_a_full_disk_is_mentioned_for_an_interrupted_run(small: Path, launched: 
 
 
 def test_a_further_stop_ends_a_run_that_waits_for_room(small: Path, launched: list[RunFolder]) -> None:
-    folder = launch(config(), program("Steps(600)"))
+    folder = launch(config(), program("Steps()"))
     launched.append(folder)
     going(folder)
     fill(small)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,9 @@ def test_any_title_and_reason_is_passed_on(text: str, tmp_path: Path) -> None:
 
 
 def test_a_stop_by_two_signals_starts_the_command(tmp_path: Path) -> None:
-    stuck = "lambda context: (context.journal.metrics(9, {'loss': 1.0}), time.sleep(1000))[1]"
-    folder = launch(config(), program(stuck), about=About(notify=SAY + str(tmp_path / "told")))
+    # It has made a step: before its first one, the first signal alone would end it within a second.
+    stuck = "(context.gate.at_step_end(1), context.journal.metrics(9, {'loss': 1.0}), time.sleep(1000))[2]"
+    folder = launch(config(), program(f"lambda context: {stuck}"), about=About(notify=SAY + str(tmp_path / "told")))
     going(folder)
     process = process_of(folder)
     process.send_signal(signal.SIGTERM)
@@ -98,8 +100,10 @@ def test_alerts_start_the_command_but_not_at_every_step(home: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("command", ["sleep 1000 & echo $! >> PIDS; wait", "exit 3", "/nowhere/at/all", "\0"])
 def test_a_command_that_hangs_or_fails_does_not_disturb_the_run(home: Path, tmp_path: Path, command: str) -> None:
-    run = start(config(), Steps(5))
+    written = threading.Event()
+    run = start(config(), lambda context: Steps(5)(context) if written.wait(60) else {})
     write_about(run.folder.path, notify=command.replace("PIDS", str(tmp_path / "pids")).replace("\0", "\x01"))
+    written.set()
     assert run.wait() is RunState.FINISHED, run.reason
     assert not run.folder.is_live()
     if "sleep" in command:

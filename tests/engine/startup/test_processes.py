@@ -34,8 +34,9 @@ from looptop.engine.startup.run import Run
 from looptop.engine.startup.run import resume as go_on
 from looptop.engine.vqa.model.vqa_model import VqaModel
 from tests.factories.ppo import ppo_config, reward_config
+from tests.factories.processes import has_ended
 from tests.factories.published_models import save_vqa_parts
-from tests.support import eventually, last, wait_taken
+from tests.support import eventually, hold_at, last, wait_taken
 
 TOLERANCE = 1e-4
 """Sums are added in another order."""
@@ -131,7 +132,7 @@ def test_a_run_of_two_processes_resumes_exactly_and_names_every_image_that_canno
     assert list(facts["left_out"].values()) == [1]
 
     run = looptop.start(chosen)
-    eventually(lambda: any("step 4 written" in event.text for event in run.journal.events()))
+    hold_at(run, 5)
     run.stop(checkpoint=False)
     assert run.wait() is RunState.STOPPED, run.reason
     kept = checkpoint.newest_complete(run.folder.checkpoints, None)
@@ -175,7 +176,7 @@ def test_a_companion_does_not_outlive_a_run_that_is_killed(tmp_path: Path) -> No
     rendezvous = next(Path(word) for word in companion.cmdline() if word.endswith("rendezvous"))
     assert rendezvous.exists()
     os.kill(owner.pid, signal.SIGKILL)
-    eventually(lambda: not companion.is_running() or companion.status() == psutil.STATUS_ZOMBIE)
+    eventually(lambda: has_ended(companion.pid))
     eventually(lambda: not rendezvous.parent.exists())  # nothing of it stays behind
     eventually(lambda: folder.state() is RunState.INTERRUPTED)
 
@@ -206,6 +207,7 @@ def test_a_companion_that_does_not_start_takes_those_before_it_along(
         return started[0]
 
     monkeypatch.setattr(companions.subprocess, "Popen", start)  # type: ignore[attr-defined]
+    monkeypatch.setattr(companions._Companion, "failure", lambda *_: pytest.fail("it waited for one that runs"))
     folder = RunFolder.create("ppo", ppo_config(tmp_path))
     with pytest.raises(BlockingIOError), companions.with_companions(folder, 3, "cpu", print):
         pass

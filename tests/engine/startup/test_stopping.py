@@ -60,7 +60,8 @@ def test_a_resumed_run_that_loads_can_be_stopped_too_and_has_its_checkpoint_stil
 # The step ends once the stop was sent, and then takes longer than a run that loads is given to end by itself.
 LONG_STEP = (
     f"lambda context: ({IMPATIENT}, context.gate.at_step_end(8), context.journal.metrics(9, {{'loss': 1.0}}), "
-    "context.journal.flush(), [time.sleep(0.01) for _ in iter(lambda: any(context.folder.controls.iterdir()), True)], "
+    "context.journal.flush(), "
+    "[time.sleep(0.01) for _ in iter(lambda: any(context.folder.controls.glob('*.json')), True)], "
     "time.sleep(0.4), context.gate.at_step_end(9), write_checkpoint(context, 9), {})[-1]"
 )
 

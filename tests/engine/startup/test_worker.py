@@ -259,6 +259,8 @@ CTRL_C = """
     steps = Steps(save=write_checkpoint)
     run = start(config(), steps)
     print(run.id, flush=True)
+    wait = run._thread.ended.wait
+    run._thread.ended.wait = lambda *given: (print("waits", flush=True), wait(*given))[1]
     try:
         run.wait()
     except KeyboardInterrupt:
@@ -270,9 +272,10 @@ CTRL_C = """
 def test_ctrl_c_while_waiting_stops_with_a_checkpoint(home: Path) -> None:
     process = python(CTRL_C, stderr=-1)
     folder = RunFolder.find(read_line(process))
-    # Some steps later it is past the line that printed this, and waits.
-    eventually(lambda: (folder.summary().step or 0) > 50)
+    assert read_line(process) == "waits"
+    eventually(lambda: folder.summary().step)
     process.send_signal(signal.SIGINT)
+    assert read_line(process) == "waits", "for the end of its step, and the checkpoint"
     assert read_line(process) == "stopped True"
     process.communicate()
     assert process.returncode == -signal.SIGINT
@@ -281,6 +284,7 @@ def test_ctrl_c_while_waiting_stops_with_a_checkpoint(home: Path) -> None:
 
 def test_a_run_waits_with_a_timeout_in_any_thread() -> None:
     run: Run = start(config(), Steps())
+    eventually(lambda: run.state is RunState.RUNNING)
     assert run.wait(0.05) is RunState.RUNNING
     states: list[RunState] = []
     waiter = threading.Thread(target=lambda: states.append(run.wait()))

@@ -24,6 +24,7 @@ from looptop.engine.models.names import resolve
 from looptop.engine.runs import checkpoint
 from looptop.engine.runs.alerts import Alerts
 from looptop.engine.runs.alerts.records import Resources, Timing
+from looptop.engine.runs.context import RunContext
 from looptop.engine.runs.control import send
 from looptop.engine.runs.folder import RunFolder
 from looptop.engine.startup.run import Run, resume
@@ -355,11 +356,21 @@ def test_a_stop_leaves_an_evaluation_undone_and_whoever_goes_on_makes_it() -> No
         assert again.result()[name] == undisturbed.result()[name]
 
 
-def test_a_stop_during_the_last_evaluation_stops_the_run_and_resuming_makes_it() -> None:
-    run = start("max_steps=6", "max_images=250", "per_device_eval_batch_size=4")
-    eventually(lambda: any("step 6 written" in event.text for event in run.journal.events()))
-    run.stop()
-    assert run.wait(20) is RunState.STOPPED
+def test_a_stop_during_the_last_evaluation_stops_the_run_and_resuming_makes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = RunContext.pass_between_steps
+
+    def stop_in_the_last_one(context: RunContext, text: str, done: int, total: int) -> None:
+        if checkpoint.is_complete(context.folder.checkpoints / "checkpoint-6") and 0 < done < total:
+            context.request_stop()
+        real(context, text, done, total)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunContext, "pass_between_steps", stop_in_the_last_one)
+        run = start("max_steps=6", "max_images=250", "per_device_eval_batch_size=4")
+        assert run.wait(60) is RunState.STOPPED
+    assert any("step 6 written" in event.text for event in run.journal.events())
     assert run.reason == "stopped on request, with a checkpoint of step 6"
     assert "test_accuracy" not in run.journal.names() and not run.folder.model.exists()
     again = resume(run.id)
