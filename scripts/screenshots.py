@@ -364,7 +364,7 @@ def timeline(pages: int, seen: str) -> Callable[[Any], Any]:
 async def form(pilot: Any) -> None:
     """Opens the form, changes two settings, and waits until the run's memory is known."""
     await pilot.press("alt+2")
-    await until(pilot, "no runs yet")
+    await until(pilot, "no runs here yet")
     if pilot.app.size.width >= 110:
         await until(pilot, "free now")
     from looptop.tui.forms.new_run import NewRunForm
