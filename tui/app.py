@@ -108,7 +108,7 @@ class LooptopApp(App[str]):
         self.graphics = GraphicsLayer(self)
         self._visible_lines = VisibleLines()
         self._key_order = KeyOrder(self)
-        self._going = asyncio.Lock()  # until a screen has its widgets: a second call would not reach them
+        self._changing_screen = asyncio.Lock()  # until a screen has its widgets: a second call would not reach them
         self._quits_now = False
         self._notifications = Notices()
         self.started_here: list[RunFolder] = []
@@ -153,8 +153,17 @@ class LooptopApp(App[str]):
 
     def duplicate(self, run: RunFolder) -> None:
         """Shows the form of a new run, filled in with this one's configuration."""
-        none = f"there is no form for runs like {run.id}; `looptop train --like {run.id}` starts one"
-        self._go_to_screen_of(run, lambda screen: screen.duplicate(run), lambda: self.show_notice(none, "warning"))
+
+        def no_form() -> None:
+            from looptop.engine.runs.folder import TRAINED_ELSEWHERE
+
+            if run.kind in TRAINED_ELSEWHERE:
+                how = "it is a run of another program: start that one again"
+            else:
+                how = f"`looptop train --like {run.shell_name}` starts one"
+            self.show_notice(f"there is no form for runs like {run.id}; {how}", "warning")
+
+        self._go_to_screen_of(run, lambda screen: screen.duplicate(run), no_form)
 
     def _go_to_screen_of(self, run: RunFolder, then: Callable[[Any], object], if_charts: Callable[[], object]) -> None:
         def go(name: str) -> None:
@@ -167,7 +176,7 @@ class LooptopApp(App[str]):
 
     def _go(self, name: str, then: Callable[[Any], object]) -> None:
         async def go() -> None:
-            async with self._going:
+            async with self._changing_screen:
                 await self.action_go(name)
                 if self.screen_stack:  # empty while the app quits
                     then(self.screen_stack[0])

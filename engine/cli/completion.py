@@ -11,7 +11,7 @@ import contextlib
 import os
 import shlex
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import argcomplete
 from argcomplete.shell_integration import shellcode
@@ -98,7 +98,13 @@ def _presets(**_: Any) -> list[str]:
     return configuration.presets(_typed_kind())
 
 
-def _metrics(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+class _Typed(Protocol):
+    """The arguments that were typed before the cursor, as argcomplete passes them on."""
+
+    run: str
+
+
+def _metrics(parsed_args: _Typed, **_: Any) -> list[str]:
     from looptop.engine.journal.reader import Journal
     from looptop.engine.runs.folder import RunFolder
 

@@ -20,7 +20,7 @@ from looptop.engine.journal.reader import Journal
 from looptop.engine.journal.records import AnswerSample, Event, RunState, RunSummary, state_text
 from looptop.engine.runs.alerts import QUESTION_ONLY
 from looptop.engine.runs.checkpoint import steps
-from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.folder import TRAINED_ELSEWHERE, RunFolder
 from looptop.engine.runs.listing import measured_model, took
 from looptop.engine.runs.liveness import full_disk, liveness_text, why_interrupted
 from looptop.engine.runs.progress import progress_of, progress_text
@@ -36,9 +36,6 @@ EXAMPLES = """\
 MAX_EVENTS = 10
 _MAX_CHARACTERS = 200
 """Characters of a question, an answer or a truth that are printed."""
-
-TRAINED_ELSEWHERE = ("trainer", "tensorboard", "wandb")
-"""Kinds of runs that another program trained; looptop cannot resume them."""
 
 
 class Arguments(CommonArguments):

@@ -83,6 +83,10 @@ _STOPS = {
 }
 
 
+HOLD_WORDS = {HoldReason.STEP: "stepped", HoldReason.STAGE: "stage reached"}
+"""What is said of holds that need no details."""
+
+
 def where_text(step: int, stage: str) -> str:
     """The position of a run, for people: "after step 12", "in batch 3, scored"."""
     if not step:
@@ -109,4 +113,5 @@ def cause_text(cause: Cause) -> str:
     where = where_text(cause.step, cause.stage)
     if cause.reason is HoldReason.ALERT:
         return f"held by an alert, {where}: {cause.detail}"
-    return f"{cause.detail}, {where}" if cause.detail else where
+    why = cause.detail or HOLD_WORDS.get(cause.reason, "")
+    return f"{why}, {where}" if why else where

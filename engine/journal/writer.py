@@ -206,7 +206,7 @@ class JournalWriter:
         self._add(Statement(rows.INSERT_CONTROL, (*texts, _now(), taken_at_step, *outcome)))
 
     def rows(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
-        """Adds rows to a table that only one kind of run uses.
+        """Adds rows to a table that only one kind of run uses. If it does not accept one of them, none is written.
 
         Args:
             sql: One statement, with a question mark for each value.

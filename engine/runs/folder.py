@@ -56,6 +56,9 @@ RUNS = "runs"
 AFTER_FACT = "after"
 """The fact that names the run which a queued run waits for, by its `RunFolder.name`."""
 
+TRAINED_ELSEWHERE = ("trainer", "tensorboard", "wandb")
+"""Kinds of runs that other programs train, or trained."""
+
 _ID = re.compile(r"([a-z]+)-([1-9][0-9]*)")
 
 
@@ -91,16 +94,15 @@ class RunFolder:
     def kind(self) -> str:
         """What it trains: `vqa`, `ppo`, `reward`; `trainer` for somebody's own Trainer or loop.
 
-        A folder may have been copied or renamed, so its configuration tells, read once. Only if it cannot be read does
-        the id tell. Empty if neither does.
+        A folder may have been copied or renamed, so its configuration tells, read once; `vqa` if it names none. Only if
+        it cannot be read does the id tell. Empty if neither does.
         """
         settings, _ = self._settings_or_damage()
         return self._kind(settings)
 
     def _kind(self, settings: Mapping[str, Any]) -> str:
-        kind = settings.get("kind")
-        if isinstance(kind, str):
-            return visible(kind)
+        if settings:
+            return visible(settings.get("kind", "vqa"))
         match = _ID.fullmatch(self.id)
         return match[1] if match else ""
 
@@ -261,8 +263,10 @@ class RunFolder:
         """The typed configuration, of a run that the engine trains.
 
         Raises:
-            LooptopError: It cannot be read, or comes from another program or a newer looptop.
+            LooptopError: It cannot be read, or is another program's or a newer looptop's.
         """
+        if self.kind in TRAINED_ELSEWHERE:
+            raise LooptopError(f"{self.id} is a run of another program; looptop can train no run like it")
         return configuration.from_dict(self.settings(), where=f"the configuration of {self.id}")
 
     def refuse_unsafe(self) -> None:

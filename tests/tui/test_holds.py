@@ -8,7 +8,7 @@ import pytest
 
 from looptop.engine.cli.main import main
 from looptop.engine.config import preset
-from looptop.engine.journal.causes import Hold, HoldReason, cause_text
+from looptop.engine.journal.causes import HOLD_WORDS, Hold, HoldReason, cause_text
 from looptop.engine.journal.writer import JournalWriter
 from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from looptop.tui.runs.screen import RunsScreen
@@ -32,7 +32,11 @@ HOLDS = [
 ]
 ALERT = Hold(4, "", HoldReason.ALERT, "the training loss has been rising for long. To try: lower learning_rate.")
 HOLDS.append(ALERT)
-IN_PPO = {"after step 4": "updated s: the next", "in batch 4, scored": "compare with the reference"}
+IN_PPO = {
+    "after step 4": "updated s: the next",
+    "stepped, after step 4": "updated stepped; s:",
+    "stage reached, in batch 4, scored": "scored stage reached; S: compare",
+}
 """What the PPO screen says in the place of some words: its line of stages shows where the run is held."""
 
 
@@ -50,7 +54,9 @@ async def test_why_a_run_is_held_is_told_everywhere(
     app: Any = make_app(answers)
 
     def tells(words: str) -> bool:
-        return words in " ".join(shown(app).split()) and "paused" in shown(app)
+        screen = " ".join(shown(app).split())
+        stepped = any(word in screen for word in HOLD_WORDS.values())
+        return words in screen and "paused" in screen and stepped == any(word in words for word in HOLD_WORDS.values())
 
     with RunLock(run.lock, run.id):
         writer = JournalWriter(run.db)

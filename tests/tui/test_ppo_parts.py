@@ -153,7 +153,8 @@ def test_the_bars_of_a_reward_add_up_in_words() -> None:
 @pytest.mark.parametrize(
     ("cause", "held"),
     [
-        (Hold(12, "scored", HoldReason.STAGE), HoldPosition(12, "scored", "")),
+        (Hold(12, "scored", HoldReason.STAGE), HoldPosition(12, "scored", "", "stage reached")),
+        (Hold(12, "", HoldReason.STEP), HoldPosition(12, "updated", "", "stepped")),
         (Hold(7), HoldPosition(7, "updated", "")),
         (
             Hold(3, "compared", HoldReason.BREAKPOINT, "breakpoint kl > 8: kl is 9"),

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from looptop.engine.journal.causes import Cause, Hold, HoldReason
+from looptop.engine.journal.causes import HOLD_WORDS, Cause, Hold, HoldReason
 from looptop.engine.journal.reader import Event, Outline, Point, total_steps
 from looptop.engine.ppo.journal import PpoJournal
 from looptop.engine.ppo.records import BatchRecord
 from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.runs.liveness import why_interrupted
 from looptop.tui.plots.composing import RunCurves
 from looptop.tui.screens.curve_reader import CurveReader, CurveRequest, OverlaidRuns
 from looptop.tui.screens.watch import RunWatcher
@@ -26,7 +27,9 @@ class HoldPosition(NamedTuple):
     stage: str
     """The batch's stage; empty at the end of a step without stages."""
     why: str
-    """The breakpoint that was hit, or what the run waits for; empty if a person paused it."""
+    """The breakpoint that was hit, or what the run waits for; empty if a person paused it or let it step."""
+    stepped: str = ""
+    """What a person let it do before it was held: `stepped` or `stage reached`; empty for another hold."""
 
 
 class Reward(NamedTuple):
@@ -68,6 +71,8 @@ class PpoSnapshot:
     """Seconds that it had ended before it was resumed."""
     alerts: int = 0
     """The number of alerts that the run raised."""
+    trouble: str = ""
+    """Why it was interrupted, if it was."""
 
     @property
     def count(self) -> int:
@@ -83,7 +88,7 @@ class PpoSnapshot:
         # Held because of the disk or an alert, not of a batch.
         if hold.reason in (HoldReason.DISK, HoldReason.ERROR, HoldReason.ALERT):
             return None
-        return HoldPosition(hold.step, hold.stage or "updated", hold.detail)
+        return HoldPosition(hold.step, hold.stage or "updated", hold.detail, HOLD_WORDS.get(hold.reason, ""))
 
     @property
     def reached(self) -> HoldPosition | None:
@@ -165,7 +170,9 @@ class PpoWatcher(RunWatcher):
             if self._last is None or arguments != self._last_arguments or late:
                 self._last = self._read(version, outline, live, request)
                 self._last_arguments = arguments
-        current: dict[str, Any] = {"state": outline.state.observed(live), "live": live}
+        state = outline.state.observed(live)
+        trouble = why_interrupted(self.run) if state is RunState.INTERRUPTED else ""
+        current: dict[str, Any] = {"state": state, "live": live, "trouble": trouble}
         if request is not None:
             current["runs"] = (self._last.runs[0], *self.overlaid.read(self._last.runs[0], request))
         if any(getattr(self._last, name) != value for name, value in current.items()):

@@ -59,7 +59,7 @@ def status_line(snapshot: PpoSnapshot, width: int, shown_step: int | None = None
     if (held_elsewhere or state in (RunState.QUEUED, RunState.FAILED, RunState.STOPPED)) and snapshot.reason:
         return reason(safe(f" {snapshot.reason}", STATE_COLOURS[state]), width)
     if state is RunState.INTERRUPTED:
-        return _cut(Content.styled(" its process is gone; r resumes from its last checkpoint", "$text-muted"), width)
+        return _cut(safe(f" {snapshot.trouble}; r resumes from its last checkpoint", "$text-muted"), width)
     if reached is not None:
         on_screen = shown_step in (None, reached.step)
         is_named_above = shown_step == reached.step  # above, with the run
@@ -95,7 +95,7 @@ def _hold_text(snapshot: PpoSnapshot, on_screen: bool) -> Content:
         "compared": "before its update" + (": e edits a reward, x leaves out" if on_screen else ""),
         "updated": "s: the next batch",
     }
-    return Content.styled(hint.get(held.stage, ""), "$text-muted")
+    return Content.styled("; ".join(filter(None, (held.stepped, hint.get(held.stage)))), "$text-muted")
 
 
 def progress(snapshot: PpoSnapshot, width: int) -> Content:

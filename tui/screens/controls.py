@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from textual.content import Content
 
 from looptop.engine.errors import LooptopError
-from looptop.engine.runs.folder import RunFolder, RunState
+from looptop.engine.runs.folder import TRAINED_ELSEWHERE, RunFolder, RunState
 from looptop.tui.background import in_thread, work
 from looptop.tui.screens.base import MainScreen
 from looptop.tui.text import safe
@@ -17,9 +17,6 @@ from looptop.tui.text import safe
 if TYPE_CHECKING:
     from looptop.engine.config.training import TrainingConfig
     from looptop.engine.runs.trust import Startable
-
-TRAINED_ELSEWHERE = ("trainer", "tensorboard", "wandb")
-"""Kinds of runs that another program trains or trained; looptop cannot resume them."""
 
 SHOWN_LETTERS, MOST_SHOWN = 160, 3
 """A question about trust shows so many characters of each command or function, and so many of these."""

@@ -45,7 +45,7 @@ class Snapshot:
     memory: int | None = None
     """Memory of the run's process in bytes; None if it is not on this machine."""
     trouble: str = ""
-    """Why the run may not write its progress, as part of a sentence: the disk is full, its process is gone."""
+    """Why the run may not write its progress, as part of a sentence: the disk is full, its process has ended."""
 
     @property
     def live(self) -> bool:

@@ -100,6 +100,13 @@ def test_a_run_like_them_is_started(name: str, runs: dict[str, RunFolder]) -> No
     assert run.wait() is RunState.FINISHED, run.reason
 
 
+def test_the_command_makes_a_run_like_theirs(runs: dict[str, RunFolder], capsys: Capture) -> None:
+    assert main(["train", "--like", "vqa-1", "--set", "training.max_steps=1"]) == 0
+    assert "vqa-2 finished" in capsys.readouterr().out
+    assert main(["train", "--like", "trainer-1"]) == 2
+    assert "trainer-1 is a run of another program" in capsys.readouterr().err
+
+
 def test_a_ppo_run_of_theirs_is_compared(runs: dict[str, RunFolder], capsys: Capture) -> None:
     assert main(["compare", "ppo-1", "--n", "2"]) == 0
     assert "reward" in capsys.readouterr().out
