@@ -109,7 +109,7 @@ def train(context: RunContext) -> dict[str, Any]:
         n_held_out=len(queries.held_out),
         parameters=sum(p.numel() for p in policy.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        rewards=[{"name": part.name, "weight": part.weight} for part in config.rewards],
+        rewards=[{"name": part.name, "weight": part.weight, "person": part.person} for part in config.rewards],
         samples=config.ppo.samples,
         processes=processes.count,
     )

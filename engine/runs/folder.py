@@ -193,7 +193,8 @@ class RunFolder:
             raise LooptopError(f"the folder {visible(path)} is not a run's: it holds neither config.toml nor run.db")
         known = [folder.id for folder in cls.all()]
         near = difflib.get_close_matches(run_id, known, n=3, cutoff=0.5) or known[:3]
-        hint = f"; there are: {', '.join(near)}" if near else "; there are no runs yet"
+        others = f" and {len(known) - len(near)} more" if len(known) > len(near) else ""
+        hint = f"; there are: {', '.join(near)}{others}" if near else "; there are no runs yet"
         raise LooptopError(f"there is no run '{visible(run_id)}'{hint}")
 
     @classmethod
@@ -266,7 +267,7 @@ class RunFolder:
             LooptopError: It cannot be read, or is another program's or a newer looptop's.
         """
         if self.kind in TRAINED_ELSEWHERE:
-            raise LooptopError(f"{self.id} is a run of another program; looptop can train no run like it")
+            raise LooptopError(f"{self.id} is a run of another program: looptop cannot train it or use its model")
         return configuration.from_dict(self.settings(), where=f"the configuration of {self.id}")
 
     def refuse_unsafe(self) -> None:

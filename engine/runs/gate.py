@@ -375,8 +375,10 @@ class Gate:
     def _do_step(self, to: str) -> Reply:
         if to:
             if to not in ("next", *self.stages):
-                stages = f"are: {', '.join(self.stages)}" if self.stages else "are none in this kind of run"
-                return refused("unknown_stage", f"there is no stage '{to}'; the stages to step to {stages}")
+                stages = (
+                    f"the stages are: {', '.join(self.stages)}" if self.stages else "this kind of run has no stages"
+                )
+                return refused("unknown_stage", f"there is no stage '{to}': {stages}")
             self._hold_at = to
             self._continue()
             words = f"continues to the next stage, {self._where}" if to == "next" else f"continues until {to}"

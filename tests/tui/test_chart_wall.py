@@ -11,7 +11,7 @@ from textual.events import MouseScrollDown, MouseScrollUp
 from textual.geometry import Region
 
 from looptop.engine.home import home
-from looptop.engine.journal.reader import JournalWriter
+from looptop.engine.journal.reader import Journal, JournalWriter
 from looptop.engine.runs import control
 from looptop.engine.runs.folder import RunFolder, RunLock
 from looptop.tui.plots.chart_wall import ChartWall
@@ -227,6 +227,25 @@ async def test_from_any_screen_a_run_is_laid_over_and_a_chart_exported(answers: 
         await until(pilot, lambda: (home() / "exports" / f"{stem}-2.txt").exists())
         fewer = list(csv.DictReader((home() / "exports" / f"{stem}-2.csv").open()))
         assert 0 < len(fewer) < len(rows) and {row["run"] for row in fewer} == {run}, "only what is shown"
+
+
+async def test_a_ppo_run_that_is_laid_over_another_has_its_own_figures_at_the_cursor(answers: QuickAnswers) -> None:
+    other = small_run(30)
+    app = make_app(answers)
+    async with app.run_test(size=(160, 48)) as pilot:
+        wall = await open_charts(pilot, "ppo")
+        await pilot.press("O")
+        await until(pilot, lambda: "Lay over" in shown(app) and other.id in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: other.id in labels(wall))
+
+        def figure() -> str:
+            return next(entry.figure for entry in wall.data.charts["reward"].entries if entry.label == other.id)
+
+        values = {point.step: point.value for point in Journal(other.db).values("env/reward_mean")}
+        for step in (5, 17):
+            app.screen.widgets.run_page.go_to(step)
+            await until(pilot, lambda step=step: wall.cursor == step and figure() == f"{values[step]:.2f}")  # type: ignore[misc]
 
 
 def labels(wall: ChartWall) -> set[str]:

@@ -148,6 +148,10 @@ def test_the_bars_of_a_reward_add_up_in_words() -> None:
     assert len({len(line) for line in lines}) == 1
     rated = score_bars(SampleRow(record, {"rating": 2.0}), [Reward("person", 3.0)], 0.0, 80).plain
     assert "person" in rated and "+6.00" in rated
+    # A reward of a person's may have a function, too, whose score is among the sample's.
+    own = score_bars(SampleRow(record, {"rating": 2.0}), [Reward("neutral", 3.0, person=True)], 0.0, 80).plain
+    (line,) = (each for each in own.splitlines() if each.startswith("neutral"))
+    assert "2.00 x 3" in line and "+6.00" in line and own.endswith("with the person's rating")
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ class BatchPage(Vertical):
             records: Its samples.
             judgements: A person's judgements of them.
             rewards: The parts of the reward.
-            run: The run's id.
+            run: The run, as it is typed into a shell.
         """
         if batch is None or self.record is None or batch.step != self.record.step:
             self._ranges.clear()

@@ -52,7 +52,10 @@ class Breakpoints(Overlay[None]):
     def compose(self) -> Iterable[Widget]:
         """A field above the list."""
         box = Vertical(
-            Static("The run is held before a batch's update when one of these is met.", id="message"),
+            Static(
+                "The run is held in a batch that meets one of these, before its update if that is known by then.",
+                id="message",
+            ),
             Field(placeholder=EXAMPLES, id="condition"),
             Static("", id="condition-hint"),
             Options(id="choices"),

@@ -135,8 +135,8 @@ class Navigation:
             self.show_level(level)
         folder, snapshot = self._shown.folder, self._shown.snapshot
         rewards = snapshot.rewards if snapshot is not None else []
-        run_id = folder.id if folder is not None else ""
-        self._widgets.batch_page.show(data.record, data.samples, data.judgements, rewards, run_id)
+        run = folder.shell_name if folder is not None else ""
+        self._widgets.batch_page.show(data.record, data.samples, data.judgements, rewards, run)
         self.show_head()
         if self.level in ("sample", "tokens"):
             self.show_sample()

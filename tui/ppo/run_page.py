@@ -87,9 +87,14 @@ class RunPage(Vertical):
 
     @property
     def request(self) -> CurveRequest:
-        """What to read for the charts; their figures at the cursor are those of the batch's row."""
+        """What to read for the charts. The run's own figures at the cursor are those of the batch's row."""
         names = tuple(name for spec in self.wall.page for name in spec.metrics)
-        return CurveRequest(names, self.wall.columns, self.wall.view)
+        return CurveRequest(names, self.wall.columns, self.wall.view, self.step if self.has_other_runs else None)
+
+    @property
+    def has_other_runs(self) -> bool:
+        """Whether other runs are laid over this one: their figures at the cursor are read with the curves."""
+        return self.snapshot is not None and len(self.snapshot.runs) > 1
 
     def attach(self, journal: PpoJournal) -> None:
         """Shows another run."""

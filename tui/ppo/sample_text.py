@@ -29,8 +29,9 @@ def score_bars(sample: SampleRow, rewards: Sequence[Reward], penalty: float, wid
     rows = [
         (name, short_number(score), f"x {weights.get(name, 1.0):g}", weights.get(name, 1.0) * score)
         for name, score in record.scores.items()
+        if not any(part.person and part.name == name for part in rewards)
     ]
-    rated = [part for part in rewards if part.name not in record.scores]
+    rated = [part for part in rewards if part.person or part.name not in record.scores]
     rows += [
         (part.name, short_number(sample.rating), f"x {part.weight:g}", part.weight * sample.rating) for part in rated
     ]
@@ -59,6 +60,9 @@ def score_bars(sample: SampleRow, rewards: Sequence[Reward], penalty: float, wid
         (f" {record.reward:+7.2f}", "bold"),
     )
     lines.append(total)
+    if sample.rating and not sample.edited:
+        with_rating = record.reward + sum(part.weight * sample.rating for part in rated)
+        lines.append(safe(f"{with_rating:+.2f} with the person's rating", "$text-warning"))
     if sample.edited:
         lines.append(
             safe(f"set by a person to {sample.judgements['reward']:+.2f}, which the update uses", "$text-warning bold")

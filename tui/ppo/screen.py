@@ -15,6 +15,7 @@ from textual.events import Key, Resize
 from textual.widget import Widget
 from textual.widgets import Input
 
+from looptop.engine.home import is_read_only
 from looptop.engine.runs.folder import RunFolder
 from looptop.tui.actions import actions_of, bindings
 from looptop.tui.actions.run_controls import does_nothing
@@ -247,6 +248,8 @@ class PpoScreen(MainScreen):
     @on(TokenPage.Moved)
     def _cursor_moved(self) -> None:
         self.navigation.show_head()
+        if self.widgets.run_page.has_other_runs:
+            self._loop.poke()
 
     @on(ChartWall.DataWanted)
     def _curves_wanted(self) -> None:
@@ -329,7 +332,13 @@ class PpoScreen(MainScreen):
     @on(BeforeAfterPage.Wanted)
     def _compare_wanted(self) -> None:
         run = self.shown.folder
-        if run is not None:
+        if run is not None and is_read_only():
+            self.services.show_notice(
+                f"read-only: the comparison would be kept with the run; `looptop --readonly compare {run.shell_name}`"
+                " prints it",
+                "warning",
+            )
+        elif run is not None:
             self.controls.run_controls.with_trust(run, lambda asked: self._comparing.begin(trust=asked))
 
     def _show_comparison(self) -> None:

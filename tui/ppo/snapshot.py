@@ -37,6 +37,8 @@ class Reward(NamedTuple):
 
     name: str
     weight: float
+    person: bool = False
+    """Whether a person rates the samples."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,10 @@ class PpoSnapshot:
         """The parts of the reward, from the run's facts or, without these, from its configuration."""
         listed = self.facts.get("rewards") or self.settings.get("rewards") or []
         parts = [part for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
-        return [Reward(str(part.get("name", "?")), _weight(part.get("weight"))) for part in parts]
+        return [
+            Reward(str(part.get("name", "?")), _weight(part.get("weight")), part.get("person") is True)
+            for part in parts
+        ]
 
     def setting(self, table: str, name: str, default: float) -> float:
         """A number of the configuration."""

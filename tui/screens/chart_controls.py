@@ -104,8 +104,9 @@ class ChartControls:
             every = await in_thread(self._screen.services.summaries.all)
             summaries = [each for each in every if metrics & each.metrics.keys()][:MOST_LISTED]
             overlaid = {run.id for run in shown[1:]}
+            own = {shown[0].id} if shown[0].is_in_home() else set()
             others = sorted(
-                (each for each in summaries if each.id != shown[0].id), key=lambda each: each.id not in overlaid
+                (each for each in summaries if each.id not in own), key=lambda each: each.id not in overlaid
             )
             choices = [
                 Choice(each.id, Content("✓ " if each.id in overlaid else "  ") + line)
