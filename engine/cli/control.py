@@ -8,7 +8,7 @@ from looptop.engine.cli.arguments import CommonArguments, add_json
 from looptop.engine.cli.output import say, say_json
 from looptop.engine.errors import LooptopError
 from looptop.engine.runs.control import Control, send, wait_reply
-from looptop.engine.runs.folder import RunFolder
+from looptop.engine.runs.folder import RunFolder, RunState
 from looptop.engine.text import visible
 
 EXAMPLES = """\
@@ -77,5 +77,6 @@ def wait_and_print_reply(
     elif text is not None:
         say(f"{folder.id}  {visible(text)}")
     else:
-        say(f"{folder.id}  has not answered yet; it answers at the end of its step")
+        when = "once it begins to train" if folder.state() is RunState.QUEUED else "at the end of its step"
+        say(f"{folder.id}  has not answered yet; it answers {when}")
     return 0

@@ -231,7 +231,7 @@ async def test_from_any_screen_a_run_is_laid_over_and_a_chart_exported(answers: 
 
 async def test_a_ppo_run_that_is_laid_over_another_has_its_own_figures_at_the_cursor(answers: QuickAnswers) -> None:
     other = small_run(30)
-    app = make_app(answers)
+    app: Any = make_app(answers)
     async with app.run_test(size=(160, 48)) as pilot:
         wall = await open_charts(pilot, "ppo")
         await pilot.press("O")

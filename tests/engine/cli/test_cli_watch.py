@@ -17,8 +17,10 @@ from PIL import Image
 
 from looptop.engine.cli.main import main
 from looptop.engine.cli.progress import Bar, Progress, Status, progress_on
+from looptop.engine.config import preset
 from looptop.engine.journal.reader import Journal
-from looptop.engine.runs.folder import RunFolder
+from looptop.engine.journal.writer import JournalWriter
+from looptop.engine.runs.folder import RunFolder, RunLock, RunState
 from tests.engine import fake_engine
 from tests.support import eventually
 
@@ -203,6 +205,17 @@ def test_a_control_that_is_not_taken_yet(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr("looptop.engine.cli.control.SECONDS_TO_WAIT", 0.1)
     assert main(["pause", "vqa-1"]) == 0
     assert "has not answered yet; it answers at the end of its step" in capsys.readouterr().out
+
+
+def test_a_queued_run_answers_once_it_trains(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setattr("looptop.engine.cli.control.SECONDS_TO_WAIT", 0.1)
+    run = RunFolder.create("vqa", preset("tiny"))
+    with RunLock(run.lock, run.id):
+        writer = JournalWriter(run.db)
+        writer.state(RunState.QUEUED)
+        assert writer.close()
+        assert main(["pause", run.id]) == 0
+    assert "has not answered yet; it answers once it begins to train" in capsys.readouterr().out
 
 
 # Signals ----------------------------------------------------------------------------------------------------------
