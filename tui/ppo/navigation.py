@@ -23,7 +23,7 @@ IN_BATCH = ("batch", "sample", "tokens")
 
 
 class ChosenSample(NamedTuple):
-    """The sample that keys apply to."""
+    """The sample that copying, editing, leaving out and rating apply to."""
 
     step: int
     """The step of its batch."""
