@@ -29,7 +29,7 @@ class HomeSettings(Struct, frozen=True, kw_only=True):
     """A shell command that is started when any run ends, fails, raises an alert or hits a breakpoint; a run's own
     replaces it."""
     theme: Literal["last", "dark", "light"] = "last"
-    """The theme that the app opens with: dark, light, or last, the one that its key chose last."""
+    """The theme that the app opens with: dark, light, or last, the one last chosen with the key for it."""
 
 
 class Problem(NamedTuple):

@@ -29,7 +29,7 @@ class ModelConfig(Table, frozen=True, kw_only=True):
     fusion: Fusion = "mean"
     """What the decoder sees: `mean`: the mean of text and image as one vector; `tokens`: every token and patch."""
     freeze: tuple[Freeze, ...] = ("nothing",)
-    """The parts that are not trained, several with commas; cross-attention and projections always are."""
+    """The parts that are not trained; several with commas. Cross-attention and projections are always trained."""
     start_from: Annotated[str, Meta(examples=["", "bundled"])] = ""
     """A complete VQA model to start from instead of the three parts: `bundled`, a run's id, or a folder. `fusion` and
     `freeze` still apply."""
@@ -49,7 +49,7 @@ class DataConfig(Table, frozen=True, kw_only=True):
     questions: str = ""
     """VQA v2: the JSON file of the questions."""
     images: str = ""
-    """The folder of the images: always for VQA v2; else if it is not the table's own folder or one beside it."""
+    """The folder of the images. VQA v2 needs it; a table, only if it is neither its own folder nor one beside it."""
     start_at: Natural | None = None
     """The first question that is used, counted from 0."""
     end_at: Natural | None = None
@@ -61,7 +61,7 @@ class DataConfig(Table, frozen=True, kw_only=True):
     min_agreement: Annotated[int, Meta(ge=1, le=10)] = 1
     """How many of the ten answers must agree for a question to be used (VQA v2 only)."""
     validation_fraction: Annotated[float, Meta(gt=0, lt=1)] = 0.05
-    """Fraction of the images held out for validation, if the source has no split for it; no image is in both."""
+    """Fraction of the images held out if the source has no validation split; no image is in both splits."""
 
 
 class VqaTrainingConfig(TrainingConfig, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
 """The program of the estimating process: `python -m looptop.engine.estimates.server`, started by an
 `EstimateProcess`.
 
-It first answers what needs no torch, and imports torch for the rest. It never uses the network: the memory
-of a model whose configuration is not on this machine is unknown until somebody has fetched it. Its prints go to
+It first answers what needs no torch, and imports torch for the rest. It never uses the network: the memory of
+a model whose configuration is not on this machine is unknown until that has been downloaded. Its prints go to
 `estimates.log` in looptop's home.
 """
 

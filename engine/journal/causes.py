@@ -82,9 +82,8 @@ _STOPS = {
     StopReason.NO_RESULT: "stopped before its result could be written",
 }
 
-
 HOLD_WORDS = {HoldReason.STEP: "stepped", HoldReason.STAGE: "stage reached"}
-"""What is said of holds that need no details."""
+"""The words for holds that need no details."""
 
 
 def where_text(step: int, stage: str) -> str:

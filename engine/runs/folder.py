@@ -97,8 +97,7 @@ class RunFolder:
         A folder may have been copied or renamed, so its configuration tells, read once; `vqa` if it names none. Only if
         it cannot be read does the id tell. Empty if neither does.
         """
-        settings, _ = self._settings_or_damage()
-        return self._kind(settings)
+        return self._kind(self._settings_or_damage()[0])
 
     def _kind(self, settings: Mapping[str, Any]) -> str:
         if settings:
@@ -266,9 +265,10 @@ class RunFolder:
         Raises:
             LooptopError: It cannot be read, or is another program's or a newer looptop's.
         """
-        if self.kind in TRAINED_ELSEWHERE:
+        settings = self.settings()
+        if self._kind(settings) in TRAINED_ELSEWHERE:
             raise LooptopError(f"{self.id} is a run of another program: looptop cannot train it or use its model")
-        return configuration.from_dict(self.settings(), where=f"the configuration of {self.id}")
+        return configuration.from_dict(settings, where=f"the configuration of {self.id}")
 
     def refuse_unsafe(self) -> None:
         """Checks that everything in the folder is a regular file or folder, before a run writes there.
@@ -322,8 +322,7 @@ class RunFolder:
 
     def summary(self) -> RunSummary:
         """One line of the list of runs. Never raises: if the journal cannot be read, that is the reason shown."""
-        live = self.live_by()
-        unsafe = self.what_is_unsafe()
+        live, unsafe = self.live_by(), self.what_is_unsafe()
         owner, about = self.owner(), self.about()
         settings, unreadable = self._settings_or_damage()
         damages = [

@@ -375,10 +375,8 @@ class Gate:
     def _do_step(self, to: str) -> Reply:
         if to:
             if to not in ("next", *self.stages):
-                stages = (
-                    f"the stages are: {', '.join(self.stages)}" if self.stages else "this kind of run has no stages"
-                )
-                return refused("unknown_stage", f"there is no stage '{to}': {stages}")
+                known = f"the stages are: {', '.join(self.stages)}" if self.stages else "this kind of run has none"
+                return refused("unknown_stage", f"there is no stage '{to}': {known}")
             self._hold_at = to
             self._continue()
             words = f"continues to the next stage, {self._where}" if to == "next" else f"continues until {to}"

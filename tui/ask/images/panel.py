@@ -361,10 +361,10 @@ class ImagePanel(Vertical):
     def _describe(self) -> None:
         """Shows what the list is of, how many images it has, and what is wrong."""
         is_open = self._field is not None and self._field.display
-        state = ListTexts(self.source, self.rows, self._filter, self._search, self.model, is_open)
-        self.border_title = safe(state.title(self.size.width - 6))
-        self.border_subtitle = safe(state.count())
-        self._show_hint(self._problem or state.hint())
+        texts = ListTexts(self.source, self.rows, self._filter, self._search, self.model, is_open)
+        self.border_title = safe(texts.title(self.size.width - 6))
+        self.border_subtitle = safe(texts.count())
+        self._show_hint(self._problem or texts.hint())
 
     def _show_hint(self, text: str) -> None:
         if text == self._hint:
